@@ -1,0 +1,102 @@
+"""The one place that words argument errors.
+
+Every message reads `{function}: {rule in the field's words} (argument=value, …). {Remedy}`, so that a student learns
+what was asked, what came and what to do about it. Pure Python: arrays are looked at through `.shape` and `.dtype`.
+"""
+
+import operator
+
+
+def argument_error(function, rule, remedy, /, **values):
+    """Build the ValueError to raise: `raise argument_error("conv2d", "…", "…", stride=0)`.
+
+    A ValueError for wrong types too, as Keras does: one `except` catches whatever is wrong with an argument.
+
+    Args:
+        function: str, the public function the caller typed.
+        rule: str, what has to hold, in the field's words.
+        remedy: str, what to do, with a number in it where there is one.
+        **values: the arguments concerned, by the names the caller typed.
+
+    Example:
+        >>> str(argument_error("output_size", "`stride` must be an integer >= 1", "Use stride=1", stride=0))
+        'output_size: `stride` must be an integer >= 1 (stride=0). Use stride=1.'
+    """
+    shown = ", ".join(f"{name}={value!r}" for name, value in values.items())
+    shown = f" ({shown})" if shown else ""
+    return ValueError(f"{function}: {rule}{shown}. {remedy}.")
+
+
+def integer(function, name, value, *, minimum):
+    """Return `value` as an int, or raise if it is not a whole number >= `minimum`. True and False are not numbers."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool) or number < minimum:
+        raise argument_error(
+            function, f"`{name}` must be an integer >= {minimum}", f"Use for example {name}={minimum}", **{name: value}
+        )
+    return number
+
+
+def choice(function, name, value, options):
+    """Return `value` if it is one of `options` (a sequence, listed in that order), or raise."""
+    if value not in options:
+        listed = ", ".join(repr(option) for option in options)
+        raise argument_error(
+            function, f"`{name}` must be one of {listed}", f"Use {name}={options[0]!r}", **{name: value}
+        )
+    return value
+
+
+def rank(function, name, array, axes):
+    """Raise unless `array` has one axis per word of `axes`, such as `"(n, h, w, c)"`.
+
+    An axis of the wrong count is the commonest slip of all: a single image where a batch is meant.
+    """
+    wanted = axes.count(",") + (not axes.rstrip(")").endswith(","))
+    if not hasattr(array, "shape"):
+        raise argument_error(
+            function, f"`{name}` must be an array {axes}", f"Pass np.asarray({name})",
+            **{f"type({name})": type(array).__name__},
+        )  # fmt: skip
+    if len(array.shape) != wanted:
+        remedy = f"Reshape {name} to {axes}"
+        if len(array.shape) == wanted - 1:
+            remedy = f"Add the missing axis, for example {name}[None] for a batch of one"
+        shape = tuple(array.shape)
+        raise argument_error(function, f"`{name}` must have {wanted} axes {axes}", remedy, **{f"{name}.shape": shape})
+
+
+def floating(function, **arrays):
+    """Raise unless every array is of one and the same floating dtype.
+
+    Integer images are refused rather than cast: a uint8 image wraps around at 255 in silence.
+    """
+    for name, array in arrays.items():
+        dtype = getattr(array.dtype, "name", str(array.dtype))
+        if "float" not in dtype:
+            raise argument_error(
+                function, f"`{name}` must hold floating-point numbers",
+                f"Convert it: {name}.astype('float32') for NumPy, tf.cast({name}, tf.float32) for TensorFlow",
+                **{f"{name}.dtype": dtype},
+            )  # fmt: skip
+    names = {getattr(array.dtype, "name", str(array.dtype)) for array in arrays.values()}
+    if len(names) > 1:
+        first = next(iter(arrays))
+        raise argument_error(
+            function, "all arrays must share one dtype", f"Convert the others to the dtype of `{first}`",
+            **{f"{name}.dtype": getattr(a.dtype, "name", str(a.dtype)) for name, a in arrays.items()},
+        )  # fmt: skip
+
+
+def channels(function, x, kernel):
+    """Raise unless the last axis of `x` has as many channels as `kernel` (…, c_in, c_out) expects."""
+    if x.shape[-1] != kernel.shape[-2]:
+        axes = "(k, c_in, c_out)" if len(kernel.shape) == 3 else "(kh, kw, c_in, c_out)"
+        raise argument_error(
+            function, f"`x` has {x.shape[-1]} channels but `kernel` expects {kernel.shape[-2]}",
+            f"Kernel axes are {axes}; images are channels last",
+            **{"x.shape": tuple(x.shape), "kernel.shape": tuple(kernel.shape)},
+        )  # fmt: skip
