@@ -100,3 +100,15 @@ def channels(function, x, kernel):
             f"Kernel axes are {axes}; images are channels last",
             **{"x.shape": tuple(x.shape), "kernel.shape": tuple(kernel.shape)},
         )  # fmt: skip
+
+
+def bias(function, bias, filters, dtype):
+    """Raise unless `bias` is one number per filter, of the dtype it is added to."""
+    rank(function, "bias", bias, "(filters,)")
+    if bias.shape[0] != filters or bias.dtype != dtype:
+        wanted = getattr(dtype, "name", str(dtype))
+        raise argument_error(
+            function, f"`bias` must hold one number per filter, {filters} in all, of dtype {wanted}",
+            f"Use for example np.zeros({filters}, '{wanted}')",
+            **{"bias.shape": tuple(bias.shape), "bias.dtype": getattr(bias.dtype, "name", str(bias.dtype))},
+        )  # fmt: skip
