@@ -1,0 +1,240 @@
+"""Convolution, bias and pooling as TensorFlow's own operations, with every padding and one spelling.
+
+`tf.nn.conv2d` does the work; these wrappers say what goes in and what comes out, take the paddings TensorFlow has no
+word for, and turn its errors into sentences. TensorFlow's names beside ours: `filters=` is our kernel, `strides` our
+stride, "SAME" and "VALID" our "same" and "valid" (only upper case is understood there), explicit padding is a list
+[[0, 0], [top, bottom], [left, right], [0, 0]].
+"""
+
+from course_cnn import _checks, shapes
+from course_cnn._tensorflow import tf
+
+_IMAGES, _SEQUENCES = "(n, h, w, c)", "(n, steps, c)"
+
+
+def conv2d(x, kernel, *, stride=1, padding="valid", dilation=1):
+    """Convolve a batch of images with a bank of kernels by TensorFlow (the kernel is not flipped).
+
+    Args:
+        x: float tensor or array (n, h, w, c_in), any value range.
+        kernel: float tensor or array (kh, kw, c_in, filters), dtype of x.
+        stride, dilation: int >= 1, pixels; or one int per axis (h, w). Both may exceed 1, which Keras refuses.
+        padding: "valid", "same", "full", "causal"; int >= 0 on every side; (before, after) on both axes; or
+            ((top, bottom), (left, right)). See `shapes.output_size`.
+
+    Returns:
+        float tensor (n, out_h, out_w, filters), dtype of x. No bias: add it with `bias_add`.
+
+    Raises:
+        ValueError: ranks, dtypes or channels do not match, or the kernel does not fit.
+
+    Example:
+        >>> x = np.arange(9.0).reshape(1, 3, 3, 1)
+        >>> conv2d(x, np.ones((3, 3, 1, 1)), padding="same").numpy()[0, :, :, 0]
+        array([[ 8., 15., 12.],
+               [21., 36., 27.],
+               [20., 33., 24.]])
+
+    Source: TensorFlow API, `tf.nn.conv2d`; `course_cnn.scratch.conv2d_forward` computes the same in NumPy.
+    """
+    return _convolve("conv2d", x, kernel, stride, padding, dilation)
+
+
+def conv1d(x, kernel, *, stride=1, padding="valid", dilation=1):
+    """Convolve a batch of sequences.
+
+    Args:
+        x: float tensor or array (n, steps, c_in).
+        kernel: float tensor or array (k, c_in, filters), dtype of x.
+        stride, padding, dilation: as in `conv2d`, along the one axis. "causal" lets output t see nothing after step t.
+
+    Returns:
+        float tensor (n, out_steps, filters).
+
+    Raises:
+        ValueError: ranks, dtypes or channels do not match, or the kernel does not fit.
+
+    Example:
+        >>> impulse = np.eye(8)[5].reshape(1, 8, 1)
+        >>> conv1d(impulse, np.ones((3, 1, 1)), padding="causal").numpy()[0, :, 0]
+        array([0., 0., 0., 0., 0., 1., 1., 1.])
+
+    Source: van den Oord et al., "WaveNet", 2016, section 2.1 (causal convolution).
+    """
+    return _convolve("conv1d", x, kernel, stride, padding, dilation)
+
+
+def bias_add(x, bias):
+    """Add one number to each feature map: y[..., f] = x[..., f] + bias[f].
+
+    `tf.nn.conv2d` adds no bias, `keras.layers.Conv2D` does by default: conv2d then bias_add is what the layer computes.
+
+    Args:
+        x: float tensor or array (..., filters).
+        bias: float tensor or array (filters,), dtype of x.
+
+    Returns:
+        float tensor like x.
+
+    Raises:
+        ValueError: bias is not one number per filter.
+
+    Example:
+        >>> bias_add(np.zeros((1, 1, 2, 2)), np.array([1.0, -1.0])).numpy()[0, 0]
+        array([[ 1., -1.],
+               [ 1., -1.]])
+    """
+    x, bias = _tensors("bias_add", x=x, bias=bias)
+    if x.shape.rank < 2:
+        _checks.rank("bias_add", "x", x, "(n, filters)")
+    _checks.bias("bias_add", bias, x.shape[-1], x.dtype)
+    return tf.nn.bias_add(x, bias)
+
+
+def max_pool2d(x, pool_size=2, *, stride=None, padding="valid"):
+    """Keep the largest number of each window.
+
+    Args:
+        x: float tensor or array (n, h, w, c).
+        pool_size: int >= 1, window height and width in pixels; or one int per axis.
+        stride: int >= 1, or one int per axis; None for windows that touch but do not overlap.
+        padding: as in `conv2d`; the added pixels are never the largest.
+
+    Returns:
+        float tensor (n, out_h, out_w, c).
+
+    Raises:
+        ValueError: x has the wrong rank or dtype, the window does not fit, or a window would hold padding alone.
+
+    Example:
+        >>> x = np.array([[1., 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
+        >>> max_pool2d(x[None, :, :, None]).numpy()[0, :, :, 0]
+        array([[6., 8.],
+               [3., 4.]])
+    """
+    return _pool("max_pool2d", "MAX", x, _IMAGES, pool_size, stride, padding)
+
+
+def avg_pool2d(x, pool_size=2, *, stride=None, padding="valid"):
+    """Average each window over the real pixels in it; pixels that the padding adds do not count.
+
+    Args: as for `max_pool2d`.
+
+    Returns:
+        float tensor (n, out_h, out_w, c).
+
+    Raises:
+        ValueError: as for `max_pool2d`.
+
+    Example:
+        >>> x = np.array([[1., 1, 2, 4], [5, 6, 7, 8], [3, 2, 1, 0], [1, 2, 3, 4]])
+        >>> avg_pool2d(x[None, :, :, None]).numpy()[0, :, :, 0]
+        array([[3.25, 5.25],
+               [2.  , 2.  ]])
+    """
+    return _pool("avg_pool2d", "AVG", x, _IMAGES, pool_size, stride, padding)
+
+
+def max_pool1d(x, pool_size=2, *, stride=None, padding="valid"):
+    """Keep the largest number of each window of a sequence (n, steps, c). Arguments and errors as for `max_pool2d`.
+
+    Returns:
+        float tensor (n, out_steps, c).
+
+    Example:
+        >>> max_pool1d(np.array([[[1.0], [3.0], [2.0], [0.0]]])).numpy()[0, :, 0]
+        array([3., 2.])
+    """
+    return _pool("max_pool1d", "MAX", x, _SEQUENCES, pool_size, stride, padding)
+
+
+def avg_pool1d(x, pool_size=2, *, stride=None, padding="valid"):
+    """Average each window of a sequence (n, steps, c). Arguments and errors as for `avg_pool2d`.
+
+    Returns:
+        float tensor (n, out_steps, c).
+
+    Example:
+        >>> avg_pool1d(np.array([[[1.0], [3.0], [2.0], [0.0]]])).numpy()[0, :, 0]
+        array([2., 1.])
+    """
+    return _pool("avg_pool1d", "AVG", x, _SEQUENCES, pool_size, stride, padding)
+
+
+def _convolve(function, x, kernel, stride, padding, dilation):
+    x, kernel = _tensors(function, x=x, kernel=kernel)
+    one_d = function == "conv1d"
+    _checks.rank(function, "x", x, _SEQUENCES if one_d else _IMAGES)
+    _checks.rank(function, "kernel", kernel, "(k, c_in, filters)" if one_d else "(kh, kw, c_in, filters)")
+    _checks.channels(function, x, kernel)
+    _checks.floating(function, x=x, kernel=kernel)
+    axes = shapes.windows(
+        x.shape[1:-1], kernel.shape[:-2], stride=stride, padding=padding, dilation=dilation, function=function
+    )
+    strides = [axis.stride for axis in axes]
+    if any(axis.dilation > 1 for axis in axes):
+        # tf.nn.conv2d(dilations=…) has no float64 gradient on a CPU and tf.nn.convolution takes no stride beside a
+        # dilation, so: the kernel with its holes at every position, of which we keep every stride-th.
+        y = tf.nn.convolution(_pad(x, axes), kernel, padding="VALID", dilations=[axis.dilation for axis in axes])
+        return y[(slice(None), *(slice(None, None, step) for step in strides))]
+    if one_d:  # a sequence is an image one pixel high
+        y = tf.nn.conv2d(x[:, None], filters=kernel[None], strides=[1, *strides], padding=_tf_padding(padding, axes))
+        return y[:, 0]
+    return tf.nn.conv2d(x, filters=kernel, strides=strides, padding=_tf_padding(padding, axes))
+
+
+def _pool(function, kind, x, x_axes, pool_size, stride, padding):
+    (x,) = _tensors(function, x=x)
+    _checks.rank(function, "x", x, x_axes)
+    _checks.floating(function, x=x)
+    number = x.shape.rank - 2
+    pool_size = shapes.per_axis_ints(function, "pool_size", pool_size, number)
+    axes = shapes.windows(
+        x.shape[1:-1], pool_size, stride=pool_size if stride is None else stride, padding=padding, function=function
+    )
+    for axis in axes:
+        if max(axis.before, axis.after) >= axis.taps:
+            raise _checks.argument_error(
+                function, "a window must hold at least one real pixel", f"Use padding <= {axis.taps - 1}",
+                padding=padding, pool_size=axis.taps,
+            )  # fmt: skip
+    pool = tf.nn.max_pool if kind == "MAX" else tf.nn.avg_pool
+    settings = dict(ksize=pool_size, strides=[axis.stride for axis in axes])
+    if _word(padding):
+        return pool(x, padding=_word(padding), **settings)
+    if kind == "MAX":
+        return pool(_pad(x, axes, value=x.dtype.min), padding="VALID", **settings)
+    # The sum over a window divided by the number of real pixels in it: both are averages over the padded window.
+    inside = tf.ones((1, *x.shape[1:-1], 1), x.dtype)
+    return pool(_pad(x, axes), padding="VALID", **settings) / pool(_pad(inside, axes), padding="VALID", **settings)
+
+
+def _pad(x, axes, *, value=0):
+    amounts = [(0, 0), *((axis.before, axis.after) for axis in axes), (0, 0)]
+    return tf.pad(x, amounts, constant_values=value) if any(map(any, amounts)) else x
+
+
+def _word(padding):
+    """TensorFlow's spelling of a padding it has a word for, else None."""
+    word = padding.upper() if isinstance(padding, str) else None
+    return word if word in ("VALID", "SAME") else None
+
+
+def _tf_padding(padding, axes):
+    """What `tf.nn.conv2d` takes: its word, or the zeros for each of its four axes, n, h, w and c."""
+    zeros = [[axis.before, axis.after] for axis in axes]
+    return _word(padding) or [[0, 0], *[[0, 0]] * (2 - len(axes)), *zeros, [0, 0]]
+
+
+def _tensors(function, **arrays):
+    """Return tensors; what TensorFlow cannot convert is reported by the name of the argument."""
+    tensors = []
+    for name, array in arrays.items():
+        try:
+            tensors.append(tf.convert_to_tensor(array))
+        except (ValueError, TypeError) as error:
+            raise _checks.argument_error(
+                function, f"`{name}` must be a tensor or an array of numbers",
+                f"Pass np.asarray({name}, dtype='float32')", **{f"type({name})": type(array).__name__},
+            ) from error  # fmt: skip
+    return tensors
