@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
-from sklearn.metrics import confusion_matrix
 
 from course_cnn import _checks, shapes
 
@@ -583,6 +582,8 @@ def plot_confusion(true, predicted, class_names, *, ax=None, title=None):
 
     Counts are `sklearn.metrics.confusion_matrix`.
     """
+    from sklearn.metrics import confusion_matrix  # here, as it takes longer to import than all the rest
+
     function = "plot_confusion"
     class_names = list(class_names)
     k = len(class_names)

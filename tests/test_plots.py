@@ -73,6 +73,7 @@ def test_images_of_different_size_colour_and_grey():
     axes = plots.plot_images([grey, rgb, one])
     np.testing.assert_allclose(axes[1].images[0].get_array(), rgb)
     np.testing.assert_array_equal(axes[2].images[0].get_array(), one[:, :, 0])
+    assert axes[2].images[0].get_clim() == axes[0].images[0].get_clim() == (0, 1)
 
 
 def test_images_limits_from_all_images_together():
