@@ -1,0 +1,80 @@
+"""pyproject.toml is the one source of truth: the other install files and the Makefile agree with it."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def requirements(lines):
+    """Return {name: version range} and leave out the project itself, comments and markers."""
+    wanted = {}
+    for line in lines:
+        line = line.split("#")[0].strip()
+        if line and not line.startswith(("-", "course-cnn")):
+            requirement = Requirement(line)
+            wanted[requirement.name] = str(requirement.specifier)
+    return wanted
+
+
+def test_extras():
+    assert set(EXTRAS) == {"gpu", "hub", "lab", "grade", "dev"}
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+@pytest.mark.parametrize("extra", [None, *EXTRAS])
+def test_ranges_and_no_exact_pins(extra):
+    for name, specifier in requirements(PROJECT["dependencies"] if extra is None else EXTRAS[extra]).items():
+        assert re.match(r"^[<>~!]", specifier), f"{name} has no range: {specifier!r}"
+        assert "==" not in specifier, f"{name} is pinned: {specifier}"
+
+
+def test_requirements_txt_is_the_whole_environment():
+    everything = requirements(PROJECT["dependencies"] + [line for lines in EXTRAS.values() for line in lines])
+    assert requirements((ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()) == everything
+
+
+def test_tensorflow_brings_cuda_only_where_it_installs():
+    lines = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines() if "tensorflow" in line
+             and "hub" not in line and not line.startswith("#")]  # fmt: skip
+    cuda = {("linux", "x86_64"): {"and-cuda"}, ("linux", "aarch64"): set(), ("win32", "AMD64"): set()}
+    for (system, machine), extras in cuda.items():
+        here = {"sys_platform": system, "platform_machine": machine}
+        (chosen,) = (line for line in lines if line.marker.evaluate(here))
+        assert chosen.extras == extras, (system, machine)
+
+
+def test_setuptools_is_bounded_wherever_hub_is_asked_for():
+    for text in (EXTRAS["hub"], (ROOT / "requirements.txt").read_text().splitlines()):
+        wanted = requirements(text)
+        assert "tensorflow-hub" in wanted
+        assert not Requirement(f"setuptools{wanted['setuptools']}").specifier.contains("82.0")
+
+
+def test_conda_environment_reads_the_same_file():
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))
+    assert environment["name"] == "course-cnn"
+    assert {"pip": ["-r requirements.txt"]} in environment["dependencies"]
+
+
+def test_readme_commands_exist_in_the_makefile():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert {"lab", "test", "check", "notebooks", "bench", "all"} <= targets
+    for page in ("README.md", "CONTRIBUTING.md"):
+        named = set(re.findall(r"\bmake ([a-z]+)", (ROOT / page).read_text(encoding="utf-8")))
+        assert named <= targets, f"{page} names {named - targets}"
+    assert "make test" in (ROOT / ".ci/run").read_text()
+
+
+def test_version_is_said_once():
+    import course_cnn
+
+    assert course_cnn.__version__ == PROJECT["version"]
+    assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
