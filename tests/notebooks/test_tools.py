@@ -38,6 +38,20 @@ def test_outputs_are_stored_and_the_file_is_the_same_each_time(tmp_path):
 
 
 @pytest.mark.filterwarnings("default")
+def test_cells_that_need_a_network_are_left_alone(tmp_path):
+    path = write(tmp_path / "01_x.ipynb", "print(1)", "raise OSError('no network')")
+    notebook = nbformat.read(path, 4)
+    notebook.cells[1].metadata["tags"] = ["nbval-skip"]
+    nbformat.write(notebook, path)
+    seen = []
+    tool("run_notebooks").execute(path, lambda done, total: seen.append((done, total)))
+    stored = nbformat.read(path, 4)
+    assert stored.cells[0].outputs
+    assert not stored.cells[1].outputs
+    assert seen[-1] == (1, 1)
+
+
+@pytest.mark.filterwarnings("default")
 def test_a_failing_lecture_is_left_as_it_was(tmp_path):
     path = write(tmp_path / "01_x.ipynb", "print(1)", "1 / 0")
     before = path.read_bytes()
