@@ -241,16 +241,17 @@ def test_remedy_of_an_altered_file_works(server, tmp_path, monkeypatch):
 
 
 def test_interrupt_leaves_nothing(server, cache, monkeypatch):
-    server.mode = "slow"
+    def interrupted(response, chunk_size):
+        yield response.raw.read(16)
+        meanwhile.extend(files_below(cache))
+        raise KeyboardInterrupt
+
+    meanwhile, server.mode = [], "slow"
     monkeypatch.setattr("requests.Response.iter_content", interrupted)
     with pytest.raises(KeyboardInterrupt):
         datasets.load("mnist")
+    assert re.fullmatch(r"mnist\.npz\..+\.part", *meanwhile)  # beside its target, so that the last step is a rename
     assert files_below(cache) == []
-
-
-def interrupted(response, chunk_size):
-    yield response.raw.read(16)
-    raise KeyboardInterrupt
 
 
 def test_silent_server_is_given_up(server, cache, monkeypatch):
@@ -536,10 +537,11 @@ def test_progress_bar_only_in_a_terminal(server, monkeypatch):
     assert seen == [False, True]
 
 
-def test_cifar_pickles_may_hold_arrays_only(tmp_path, monkeypatch):
+@pytest.mark.parametrize("call", [(os.system, ("true",)), (np.fromfile, (os.devnull,))])
+def test_cifar_pickles_may_hold_arrays_only(call):
     class Evil:
         def __reduce__(self):
-            return os.system, ("true",)
+            return call
 
     evil = tar({"cifar-10-batches-py/data_batch_1": pickle.dumps(Evil())})
     with tarfile.open(fileobj=io.BytesIO(evil)) as archive, pytest.raises(pickle.UnpicklingError, match="no place"):
