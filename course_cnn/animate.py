@@ -337,7 +337,10 @@ def _window(rows, cols, kernel):
 
 
 def _fragment(svg, axes, sums, summary, title, delay):
-    """Return the HTML a notebook stores: heading, picture, written-out sum, controls (hidden), script."""
+    """Return the HTML a notebook stores: heading, picture, written-out sum, controls (hidden), script.
+
+    `hidden` has a value because JupyterLab removes it without one where it does not trust the notebook.
+    """
     rows, cols = axes
     data = {"columns": cols.out, "right": cols.stride * _CELL, "down": rows.stride * _CELL, "cell": _CELL,
             "delay": delay, "sums": sums}  # fmt: skip
@@ -350,7 +353,7 @@ color-scheme:light;padding:10px;max-width:100%;font-family:sans-serif">
 src="data:image/svg+xml,{quote(svg, safe=" /:;=,()'")}">
 <div data-part="sum" style="font-family:monospace;margin:8px 0;min-height:2.6em">\
 {html.escape(sums[-1])}</div>
-<div data-part="controls" hidden>
+<div data-part="controls" hidden="hidden">
 <button data-part="back" aria-label="step back" {button}>◀</button>
 <button data-part="play" aria-label="play" {button}>play</button>
 <button data-part="forward" aria-label="step forward" {button}>▶</button>
