@@ -199,7 +199,7 @@ def plot_feature_maps(maps, *, columns=8, titles=None, axes=None, title=None):
     else:
         limits = {"cmap": "viridis", "vmin": 0, "vmax": _limit(maps)}
     axes = _grid(
-        function, c, columns, axes, titles=titles, title=f"{c} maps of {h}×{w} on one scale" if title is None else title
+        function, c, columns, axes, titles=titles, title=title or f"{c} map{'s' * (c > 1)} of {h}×{w} on one scale"
     )
     for number, ax in enumerate(axes):
         picture = ax.imshow(maps[:, :, number], **limits)

@@ -66,7 +66,8 @@ def execute(path, report=lambda done, total: None):
 
     report(0, total)
     client = NotebookClient(
-        notebook, timeout=300, kernel_name="python3", record_timing=False,
+        notebook, timeout=300, kernel_name="python3", record_timing=False, extra_arguments=["--log-level=ERROR"],
+        coalesce_streams=True,
         resources={"metadata": {"path": str(path.parent)}}, on_cell_executed=count, skip_cells_with_tag=SKIP,
     )  # fmt: skip
     client.execute()
