@@ -825,7 +825,7 @@ def _grid(function, count, columns, axes, *, titles=None, title=None):
     if axes is None:
         columns = min(columns, count)
         rows = -(-count // columns)
-        size = 1.1 if titles is None else 1.5
+        size = max(1.1 if titles is None else 1.5, min(2.4, 8 / columns))  # inches; a few are drawn larger
         figsize = (max(3.2, columns * size), rows * size * (1 if titles is None else 1.15) + 0.4 * (title is not None))
         axes = plt.subplots(rows, columns, figsize=figsize, squeeze=False, layout="constrained")[1].ravel()
         for ax in axes[count:]:
