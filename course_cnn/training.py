@@ -302,9 +302,11 @@ def _checked(function, model, x, y, x_name, y_name):
             f"Cut both alike: {x_name}[:100], {y_name}[:100]", **shapes,
         )  # fmt: skip
 
-    want = getattr(model, "input_shape", None)  # None: not built yet, takes whatever comes first
+    if isinstance(model, keras.Sequential) and not model.built:
+        model.build((None, *x.shape[1:]))
+    want = getattr(model, "input_shape", None)  # None: a class of one's own, which does not tell
     if want is not None and (
-        len(want) != x.ndim or any(n not in (None, m) for n, m in zip(want, x.shape, strict=True))
+        len(want) != x.ndim or any(n not in (None, m) for n, m in zip(want[1:], x.shape[1:], strict=True))
     ):
         remedy = f"Build the model with input_shape={x.shape[1:]}, or resize the images"
         if len(want) == x.ndim + 1:
