@@ -94,13 +94,13 @@ def _packages(todo):
         from packaging.requirements import Requirement
 
         declared = [Requirement(line) for line in metadata.requires("course-cnn") or ()]
+    except metadata.PackageNotFoundError:  # an ImportError too, hence first
+        todo.append((True, "Install the course, in its folder: pip install -e ."))
+        return [], {}
     except ImportError:
         todo.append(
             (True, "Install what the course needs: pip install -e . (packaging, which reads the list, is gone).")
         )
-        return [], {}
-    except metadata.PackageNotFoundError:
-        todo.append((True, "Install the course, in its folder: pip install -e ."))
         return [], {}
 
     def look(wanted):

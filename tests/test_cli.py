@@ -46,7 +46,8 @@ def test_this_machine_can_run_the_course(report):
 def test_text_is_readable_at_80_columns(told, capsys):
     code, text = told(capsys)
     assert code == 0
-    assert max(map(len, text.splitlines())) <= 80
+    for line in text.splitlines():
+        assert len(line) <= 80 or len(line.split()) == 1, line  # a long path or address stays whole
     assert "\x1b" not in text  # no colours in a file
     for title in ("Packages", "TensorFlow", "GPU", "Data sets", "What to do", "The course can run."):
         assert title in text
