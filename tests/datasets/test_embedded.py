@@ -237,3 +237,15 @@ def test_loading_needs_no_tensorflow():
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False False"
+
+
+def test_loading_in_a_notebook_is_quiet():
+    """tqdm, which skimage.data imports, looks for Jupyter's shell; without ipywidgets it then complains."""
+    code = (
+        "import sys; from types import ModuleType as fake; "
+        "sys.modules['IPython'], sys.modules['ipykernel.zmqshell'] = fake('IPython'), fake('zmqshell'); "
+        "sys.modules['IPython'].get_ipython = lambda: None; "
+        "from course_cnn import datasets; datasets.load('photos', size=8); datasets.load('faces')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
