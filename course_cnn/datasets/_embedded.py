@@ -48,7 +48,7 @@ def load_digits(*, size=8):
 def load_faces(*, size=25):
     """Load scikit-image's faces and non-faces, (n, size, size, 1), a quarter held back. See `datasets.load`."""
     size = _checks.integer("load", "size", size, minimum=1)
-    raw = _skimage_data().lfw_subset()
+    raw = _skimage_image("lfw_subset")
     y = np.repeat([1, 0], 100)  # faces come first in the file
     return split("faces", resize(raw[..., None], size), y, ("not a face", "face"), FACES_SOURCE)
 
@@ -56,8 +56,7 @@ def load_faces(*, size=25):
 def load_photos(*, size=256):
     """Load twelve photographs, one a class, cut square around the middle, (12, size, size, 3). See `datasets.load`."""
     size = _checks.integer("load", "size", size, minimum=1)
-    data = _skimage_data()
-    x = np.concatenate([resize(_square(getattr(data, function)()), size) for _, function, _ in PHOTOS])
+    x = np.concatenate([resize(_square(_skimage_image(function)), size) for _, function, _ in PHOTOS])
     y = np.arange(len(PHOTOS), dtype=np.int64)
     class_names = tuple(name for name, _, _ in PHOTOS)
     credits = "; ".join(f"{name}: {credit.replace('; ', ', ')}" for name, _, credit in PHOTOS)
@@ -65,12 +64,13 @@ def load_photos(*, size=256):
     return Dataset("photos", x, y, x[:0], y[:0], class_names, source)
 
 
-def _skimage_data():
-    """Import `skimage.data`, which imports tqdm, which advises every notebook in red to install ipywidgets."""
+def _skimage_image(function):
+    """Call a function of `skimage.data`. It imports tqdm, which tells every notebook in red to install ipywidgets."""
+    from skimage import data
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="IProgress not found")
-        from skimage import data
-    return data
+        return getattr(data, function)()
 
 
 def _square(photo):
