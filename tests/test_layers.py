@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import signal
 
@@ -50,6 +50,7 @@ def conv2d_by_scipy(x, kernel, stride, padding, dilation):
     extra=st.tuples(st.integers(0, 6), st.integers(0, 6)),
     seed=st.integers(0, 99),
 )
+@example(padding="same", taps=(1, 3), stride=(3, 2), dilation=(1, 2), extra=(5, 2), seed=0)  # stride beyond the span
 def test_conv2d_matches_scipy(padding, taps, stride, dilation, extra, seed):
     rng = np.random.default_rng(seed)
     h, w = (d * (k - 1) + 1 + more for d, k, more in zip(dilation, taps, extra, strict=True))
@@ -99,6 +100,7 @@ def test_conv2d_config_round_trips(padding):
     again = Conv2D.from_config(layer.get_config())
     assert again.get_config() == layer.get_config()
     assert again.padding == padding
+    assert Conv2D(1, 3, padding=[[0, 2], [1, 3]]).padding == ((0, 2), (1, 3))
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")  # Keras 3.15 under NumPy 2.4

@@ -92,6 +92,11 @@ def test_every_image_is_seen_once_per_epoch_in_a_new_order():
         np.testing.assert_array_equal(images[:, 0], labels)
 
 
+def test_the_seed_decides_the_order_of_the_images(dots):
+    losses = {training.fit(line(kernel_initializer="zeros"), dots, epochs=1, seed=n).final["loss"] for n in (0, 1)}
+    assert len(losses) == 2  # the first weights are the same, only the order differs
+
+
 def test_val_history_is_of_the_test_split(dots):
     model = line()
     record = training.fit(model, dots, epochs=2)
@@ -263,8 +268,9 @@ def test_models_without_input_shape_are_built_by_the_data(dots):
         def call(self, x):
             return self.dense(x)
 
-    for model in (Mine(), keras.Sequential([keras.layers.Dense(2)])):
+    for model in (Mine(), sequential := keras.Sequential([keras.layers.Dense(2)])):
         assert training.fit(model, dots, epochs=1).params == 6
+    assert sequential.input_shape == (None, 2)
 
 
 @pytest.mark.parametrize(
