@@ -1,4 +1,4 @@
-"""Convolution layers: the readable definition, and the same numbers as one matrix product over patches.
+"""Convolution layers: the readable definition, and the same numbers as matrix products over patches.
 
 What deep-learning libraries call convolution does not flip the kernel; mathematicians call it cross-correlation.
 `course_cnn.scratch.signal` has both forms side by side.
@@ -9,13 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from course_cnn import _checks, shapes
-from course_cnn.scratch._patches import batches, check_dy, pad, patches
+from course_cnn.scratch._patches import check_dy, in_batches, meetings, pad, patches
 
 
 class ConvCache(NamedTuple):
     """What `conv2d_backward` needs to know of the forward pass."""
 
-    x_padded: np.ndarray
+    x: np.ndarray
     kernel: np.ndarray
     axes: list
     y_shape: tuple
@@ -61,8 +61,10 @@ def conv2d_loops(x, kernel, bias=None, *, stride=1):
 def conv2d_forward(x, kernel, bias=None, *, stride=1, padding=0, dilation=1):
     """Convolve a batch of images with a bank of kernels (cross-correlation: the kernel is not flipped).
 
-    Every output pixel is a dot product of one patch with the kernel, so all of them together are one matrix product:
-    patches (n * out_h * out_w, kh * kw * c_in) times kernel (kh * kw * c_in, filters).
+    Every output pixel is a dot product of one patch with the kernel, so many of them together are a matrix product.
+    We lay the patches out along w only, one pixel high: (h, out_w, kw * c_in). Each row u of the kernel is a matrix
+    (kw * c_in, filters); their products, added up over u, are the output. That copies every pixel kw times where whole
+    patches would copy it kh * kw times.
 
     Args:
         x: float array (n, h, w, c_in), any value range.
@@ -91,21 +93,29 @@ def conv2d_forward(x, kernel, bias=None, *, stride=1, padding=0, dilation=1):
     Source: Chellapilla, Puri & Simard, "High performance convolutional neural networks for document processing", 2006.
     """
     axes = _check("conv2d_forward", x, kernel, bias, stride, padding, dilation)
-    filters = kernel.shape[3]
-    x_padded = pad(x, axes)
-    y = np.empty((len(x), *(axis.out for axis in axes), filters), x.dtype)
-    for images, rows in batches(patches(x_padded, axes)):
-        np.matmul(rows, kernel.reshape(-1, filters), out=y[images].reshape(-1, filters))
+    rows, columns = axes
+    (n, h, _, _), (kh, kw, c_in, filters) = x.shape, kernel.shape
+    kernel_rows = kernel.reshape(kh, kw * c_in, filters)
+    y = np.zeros((n, rows.out, columns.out, filters), x.dtype)
     if bias is not None:
         y += bias
-    return y, ConvCache(x_padded, kernel, axes, y.shape)
+
+    def convolve(images):
+        strips = _strips(x[images], columns)
+        for kernel_row, (pixels, outputs) in zip(kernel_rows, meetings(rows), strict=True):
+            y[images, outputs] += strips[:, pixels] @ kernel_row
+
+    in_batches(convolve, n, h * columns.out * kw * c_in * x.itemsize)
+    return y, ConvCache(x, kernel, axes, y.shape)
 
 
 def conv2d_backward(dy, cache):
     """Send the gradient of the loss back through `conv2d_forward`.
 
     Each kernel weight met one pixel per output position: its gradient sums pixel * dy over all of them, which is
-    patches transposed times dy. Each pixel met the flipped kernel: its gradient is itself a convolution of dy.
+    patches transposed times dy. Each pixel met one weight per output it took part in: its gradient sums weight * dy
+    over those, which is dy times the kernel transposed. Forward laid x out along w; here dy is laid out along h, to
+    stand beside every pixel row it came from: (h, out_w, kh * filters).
 
     Args:
         dy: float array (n, out_h, out_w, filters), gradient of the loss by `y`.
@@ -129,34 +139,32 @@ def conv2d_backward(dy, cache):
     """
     check_dy("conv2d_backward", dy, cache.y_shape)
     _checks.floating("conv2d_backward", kernel=cache.kernel, dy=dy)
-    kh, kw, c_in, filters = cache.kernel.shape
-    dkernel = np.zeros((kh * kw * c_in, filters), dy.dtype)
-    for images, rows in batches(patches(cache.x_padded, cache.axes)):
-        dkernel += rows.T @ dy[images].reshape(-1, filters)
-    return _input_gradient(dy, cache), dkernel.reshape(cache.kernel.shape), dy.sum(axis=(0, 1, 2))
+    x, kernel, (rows, columns), _ = cache
+    (n, h, _, _), (kh, kw, c_in, filters) = x.shape, kernel.shape
+    kernel_columns = kernel.transpose(1, 0, 3, 2).reshape(kw, kh * filters, c_in)
+    dx = np.zeros(x.shape, x.dtype)
+
+    def gradients(images):
+        spread = np.zeros((len(x[images]), h, columns.out, kh, filters), dy.dtype)
+        for u, (pixels, outputs) in enumerate(meetings(rows)):
+            spread[:, pixels, :, u] = dy[images, outputs]
+        spread = spread.reshape(*spread.shape[:3], kh * filters)
+        for kernel_column, (pixels, outputs) in zip(kernel_columns, meetings(columns), strict=True):
+            dx[images, :, pixels] += spread[:, :, outputs] @ kernel_column
+        strips = _strips(x[images], columns)
+        dkernel = strips.reshape(-1, kw * c_in).T @ spread.reshape(-1, kh * filters)
+        dbias = dy[images].sum(axis=(0, 1)).sum(axis=0)  # in two steps: long rows add up faster than short ones
+        return dkernel.reshape(kw, c_in, kh, filters).transpose(2, 0, 1, 3), dbias
+
+    parts = in_batches(gradients, n, h * columns.out * max(kw * c_in, kh * filters) * x.itemsize)
+    return dx, *map(sum, zip(*parts, strict=True))
 
 
-def _input_gradient(dy, cache):
-    """Convolve dy with the flipped kernel: pixel p sums dy[o] * kernel[t] over all outputs o and taps t that met on p.
-
-    Along one axis o * stride + t * dilation = p + before. So we lay dy out `stride` pixels apart on a canvas of zeros,
-    shifted so that window p of the flipped kernel covers the outputs that pixel p took part in.
-    """
-    rows, columns = cache.axes
-    canvas = np.zeros((len(dy), rows.size + rows.span - 1, columns.size + columns.span - 1, dy.shape[3]), dy.dtype)
-    (to_rows, from_rows), (to_columns, from_columns) = map(_layout, cache.axes)
-    canvas[:, to_rows, to_columns] = dy[:, from_rows, from_columns]
-    flipped = cache.kernel[::-1, ::-1].transpose(0, 1, 3, 2)  # and it maps filters back to input channels
-    return conv2d_forward(canvas, flipped, dilation=(rows.dilation, columns.dilation))[0]
-
-
-def _layout(axis):
-    """Say which outputs go where on the canvas along one axis. Outputs that only ever saw zeros have no place there."""
-    start = axis.span - 1 - axis.before
-    end = axis.size + axis.span - 1
-    first = max(0, -(start // axis.stride))  # ceil(-start / stride)
-    last = min(axis.out - 1, (end - 1 - start) // axis.stride)
-    return slice(start + first * axis.stride, start + last * axis.stride + 1, axis.stride), slice(first, last + 1)
+def _strips(x, columns):
+    """Copy the patches of a batch that are one pixel high and as wide as the kernel: (n, h, out_w, kw * c)."""
+    axes = shapes.window(x.shape[1], 1), columns
+    strips = patches(pad(x, axes), axes).reshape(*x.shape[:2], columns.out, columns.taps * x.shape[3])
+    return np.ascontiguousarray(strips)  # rows that overlap in memory are nothing BLAS could multiply
 
 
 def conv1d_forward(x, kernel, bias=None, *, stride=1, padding=0, dilation=1):
