@@ -6,6 +6,8 @@ PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 pytho
 	$(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(p))))
 VENV ?= .venv
 PY := $(VENV)/bin/python
+# JupyterLab asks root, as in a container, to say so.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo ,gpu)
 ARGS ?=
 ONLY ?=
@@ -16,7 +18,7 @@ help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 lab: $(VENV)/.lab-installed  ## open JupyterLab on the first lecture (ARGS=--no-browser without a screen)
-	$(PY) -m jupyterlab notebooks/00_start_here.ipynb $(ARGS)
+	$(PY) -m jupyterlab notebooks/00_start_here.ipynb $(AS_ROOT) $(ARGS)
 
 test: $(VENV)/.dev-installed  ## unit tests, doctests, coverage and strict nbval over every lecture
 	$(PY) tools/test_all.py $(ARGS)

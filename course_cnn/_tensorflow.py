@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only; a value set by the user wins
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # Python exceptions say enough; a value set by the user wins
 
 
 @contextlib.contextmanager
