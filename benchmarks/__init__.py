@@ -1,0 +1,1 @@
+"""Benchmarks: `python -m benchmarks` measures the library against stated targets and prints one table of ratios."""

@@ -1,0 +1,155 @@
+"""`python -m benchmarks`: measure, then print one table of ratios with their targets."""
+
+import argparse
+import contextlib
+import json
+import os
+import platform
+import signal
+import sys
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks import measure
+
+
+def main(arguments=None):
+    options = _options(arguments)
+    rounds, seconds, starts, patience = (3, 0.1, 5, 1) if options.quick else (21, 0.15, 15, 20)
+    try:
+        head, rows = run(rounds, seconds, starts, patience, options.threads)
+    except KeyboardInterrupt:
+        print("Stopped. Nothing is left running.", file=sys.stderr)
+        return 130
+    if options.json:
+        print(json.dumps({**head, "rows": [row.as_json() for row in rows]}, indent=2))
+    else:
+        show(head, rows, Console())
+    return int(options.strict and any(row.met is False for row in rows))
+
+
+def run(rounds, seconds, starts, patience, threads):
+    """Measure everything. Returns (what the machine is, [Row, …])."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    pins = {name: os.environ[name] for name in measure.PINS if name in os.environ}
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with contextlib.ExitStack() as stack:
+        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+        steps = len(measure.SHAPES) * rounds + rounds + 1 + starts + 1
+        task = progress.add_task("starting NumPy and TensorFlow", total=steps)
+
+        def part(name):
+            progress.update(task, description=name)
+            return lambda: progress.advance(task)
+
+        numpy = stack.enter_context(measure.worker("numpy", threads=threads))
+        tensorflow = stack.enter_context(measure.worker("tensorflow", threads=threads))
+        ours, about = {"": numpy}, numpy({})
+        if pins:
+            pinned = stack.enter_context(measure.worker("numpy", threads=threads, pinned=True))
+            ours["\nBLAS as set here"] = pinned
+            about["pinned_blas"] = pinned({})["blas"]
+        head = {"processor": _processor(), "cores": _cores(), "load": load, "pins": pins, "threads": threads, **about}
+        step = part("scratch and TensorFlow in turns")
+        timing = dict(rounds=rounds, seconds=seconds, step=step)
+        rows = [r for shape in measure.SHAPES for r in measure.against_tensorflow(shape, ours, tensorflow, **timing)]
+        part("the seven loops")
+        rows.append(measure.against_loops(measure.SHAPES[0], numpy, patience=patience, **timing))
+        part("starting Python")
+        rows.append(measure.import_time(rounds=starts, step=step))
+    return head, rows
+
+
+def show(head, rows, console):
+    """Print what the machine is and the table."""
+    console.print(f"{head['processor']}, {head['cores']} cores; Python {head['python']}", highlight=False)
+    console.print(f"NumPy {head['numpy']} with {head['blas']}", highlight=False)
+    console.print(f"TensorFlow {head['tensorflow']}, on the processor, {head['threads']} threads", highlight=False)
+    if head["pins"]:
+        pins = " ".join(f"{name}={value}" for name, value in head["pins"].items())
+        console.print(
+            f"This shell sets {pins}, which holds NumPy's BLAS and not TensorFlow. Removed for the rows with a target; "
+            f"kept for the rows 'BLAS as set here', with {head['pinned_blas']}.",
+            style="yellow", highlight=False,
+        )  # fmt: skip
+    if head["load"] is not None and head["load"] > 0.5 * head["cores"]:
+        console.print(
+            f"The machine is busy (load average {head['load']:.1f} on {head['cores']} cores): expect wide ranges. "
+            "Repeat when it is quiet.", style="yellow", highlight=False,
+        )  # fmt: skip
+    table = Table(
+        caption="ratio: ours / reference, or reference / ours where the target is ≥; the middle round and, in "
+        "parentheses, the smallest and largest of all rounds",
+        box=box.SIMPLE,
+        pad_edge=False,
+        collapse_padding=True,
+        show_lines=True,
+    )
+    table.add_column("what", no_wrap=True)
+    for name in ("ours", "reference", "ratio", "target"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for row in rows:
+        verdict = {True: "[green]met", False: "[red]missed", None: "–"}[row.met]
+        reference = f"{_time(row.reference[row.middle])}\n{row.against}"
+        table.add_row(row.what, _time(row.ours[row.middle]), reference, _ratio(row), _target(row), verdict)
+    console.print(table)
+
+
+def _ratio(row):
+    ratios, middle = row.ratios, row.middle
+    low, shown, high = (f"{r:.0f}" if r >= 100 else f"{r:.2f}" for r in (min(ratios), ratios[middle], max(ratios)))
+    extra = f"{1000 * row.differences[middle]:+.0f} ms\n" if row.rule == "seconds more" else ""
+    return f"{extra}{shown}\n({low}–{high})"
+
+
+def _target(row):
+    if row.target is None:
+        return "–"
+    return {
+        "at most": f"≤ {row.target:g}",
+        "times faster": f"≥ {row.target:g}",
+        "seconds more": f"< {1000 * row.target:g} ms",
+    }[row.rule]
+
+
+def _time(seconds):
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1000 * seconds:.{0 if seconds > 0.1 else 2}f} ms"
+
+
+def _processor():
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return platform.processor() or platform.machine()
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _options(arguments):
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure course_cnn against its targets and print one table. Every figure is a ratio of two "
+        "measurements from this run; targets are reported, not enforced.",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer rounds, the loops on part of an image: a rough look"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON with all rounds instead of the table")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--threads", type=int, default=2, help="threads for NumPy and for TensorFlow (default: 2)")
+    options = parser.parse_args(arguments)
+    if options.threads < 1:
+        parser.error(f"--threads must be at least 1, not {options.threads}")
+    return options
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit like any other, which ends the workers
+    sys.exit(main())
