@@ -22,7 +22,7 @@ class ConvCache(NamedTuple):
 
 
 def conv2d_loops(x, kernel, bias=None, *, stride=1):
-    """Convolve by the definition: seven nested loops, no padding. For reading; some hundred times too slow to use.
+    """Convolve by the definition: seven nested loops, no padding. For reading; thousands of times too slow to use.
 
     Args:
         x: float array (n, h, w, c_in), any value range.
