@@ -73,6 +73,14 @@ def test_readme_commands_exist_in_the_makefile():
     assert "make test" in (ROOT / ".ci/run").read_text()
 
 
+def test_readme_example_runs():
+    (code,) = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    names = {}
+    exec(code, names)
+    assert names["y"].shape == (450, 34, 34, 4)
+    assert abs(names["y"] - names["same"].numpy()).max() < 1e-5
+
+
 def test_version_is_said_once():
     import course_cnn
 
