@@ -118,6 +118,32 @@ def windows(sizes, kernel_sizes, *, stride=1, padding=0, dilation=1, function="w
     ]
 
 
+def pool_windows(sizes, pool_size=2, *, stride=None, padding=0, function="pool_windows"):
+    """Resolve every axis of a pooling layer: a list with one `Window` per axis.
+
+    Args:
+        sizes: sequence of int, input extents in pixels, such as (h, w).
+        pool_size: int >= 1, or one per axis.
+        stride: int >= 1, or one per axis; None for windows that touch but do not overlap.
+        padding: as in `windows`, but never as wide as the window: a window of padding alone has nothing to pool.
+        function: str, the name that an error message starts with.
+
+    Example:
+        >>> [axis.out for axis in pool_windows((55, 55), 3, stride=2)]      # AlexNet's overlapping pooling
+        [27, 27]
+    """
+    pool_size = per_axis_ints(function, "pool_size", pool_size, len(sizes))
+    stride = pool_size if stride is None else stride
+    axes = windows(sizes, pool_size, stride=stride, padding=padding, function=function)
+    for axis in axes:
+        if max(axis.before, axis.after) >= axis.taps:
+            raise _checks.argument_error(
+                function, "a window must hold at least one real pixel", f"Use padding <= {axis.taps - 1}",
+                padding=padding, pool_size=axis.taps,
+            )  # fmt: skip
+    return axes
+
+
 def output_size(size, kernel_size, *, stride=1, padding=0, dilation=1):
     """Count the positions a kernel can take along one axis.
 

@@ -187,19 +187,9 @@ def _pool(function, kind, x, x_axes, pool_size, stride, padding):
     (x,) = _tensors(function, x=x)
     _checks.rank(function, "x", x, x_axes)
     _checks.floating(function, x=x)
-    number = x.shape.rank - 2
-    pool_size = shapes.per_axis_ints(function, "pool_size", pool_size, number)
-    axes = shapes.windows(
-        x.shape[1:-1], pool_size, stride=pool_size if stride is None else stride, padding=padding, function=function
-    )
-    for axis in axes:
-        if max(axis.before, axis.after) >= axis.taps:
-            raise _checks.argument_error(
-                function, "a window must hold at least one real pixel", f"Use padding <= {axis.taps - 1}",
-                padding=padding, pool_size=axis.taps,
-            )  # fmt: skip
+    axes = shapes.pool_windows(x.shape[1:-1], pool_size, stride=stride, padding=padding, function=function)
     pool = tf.nn.max_pool if kind == "MAX" else tf.nn.avg_pool
-    settings = dict(ksize=pool_size, strides=[axis.stride for axis in axes])
+    settings = dict(ksize=[axis.taps for axis in axes], strides=[axis.stride for axis in axes])
     if _word(padding):
         return pool(x, padding=_word(padding), **settings)
     if kind == "MAX":

@@ -120,19 +120,10 @@ def avg_pool2d_backward(dy, cache):
 
 
 def _check(function, x, pool_size, stride, padding):
+    """Check what both forward passes share and return one `shapes.Window` per axis."""
     _checks.rank(function, "x", x, "(n, h, w, c)")
     _checks.floating(function, x=x)
-    pool_size = shapes.per_axis_ints(function, "pool_size", pool_size, 2)
-    axes = shapes.windows(
-        x.shape[1:3], pool_size, stride=pool_size if stride is None else stride, padding=padding, function=function
-    )
-    for axis in axes:
-        if max(axis.before, axis.after) >= axis.taps:
-            raise _checks.argument_error(
-                function, "a window must hold at least one real pixel", f"Use padding <= {axis.taps - 1}",
-                padding=padding, pool_size=axis.taps,
-            )  # fmt: skip
-    return axes
+    return shapes.pool_windows(x.shape[1:3], pool_size, stride=stride, padding=padding, function=function)
 
 
 def _windows(x_padded, axes):
