@@ -2,8 +2,9 @@
 # README.md spells the same commands out for Windows, where make is rare.
 
 # The first Python of these that is new enough; `make PYTHON=/path/to/python lab` chooses another.
+NEW_ENOUGH := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(firstword $(foreach p,python3 python3.13 python3.12 python3.11 python,$(shell \
-	$(p) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $(p))))
+	$(p) -c '$(NEW_ENOUGH)' 2>/dev/null && echo $(p))))
 VENV ?= .venv
 PY := $(VENV)/bin/python
 # JupyterLab asks root, as in a container, to say so.
@@ -44,10 +45,11 @@ clean:  ## remove the virtual environment and caches
 
 # The stamp is written last: an interrupted installation is taken up again by the next make.
 $(VENV)/.%-installed: pyproject.toml
-	@test -n "$(PYTHON)" || { echo "course-cnn needs Python 3.11, 3.12 or 3.13, and found none." \
-		"Install one, or name it: make PYTHON=/path/to/python3.12"; exit 1; }
-	@test -x $(PY) || { echo "Making the virtual environment $(VENV) with $$($(PYTHON) --version)"; \
-		$(PYTHON) -m venv $(VENV); }
+	@test -n "$(PYTHON)" && "$(PYTHON)" -c '$(NEW_ENOUGH)' 2>/dev/null || { \
+		echo "course-cnn needs Python 3.11, 3.12 or 3.13; $(or $(PYTHON),no Python found here) is not one of them." \
+		"Install one, or name it: make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PY) -m pip --version >/dev/null 2>&1 || { echo "Making the virtual environment $(VENV) with $$($(PYTHON) --version)"; \
+		"$(PYTHON)" -m venv --clear $(VENV); }
 	@echo "Installing course-cnn[$*$(GPU)] into $(VENV): a few minutes the first time"
 	$(PY) -m pip install --progress-bar off --quiet -e ".[$*$(GPU)]"
 	@touch $@
