@@ -19,7 +19,7 @@ def test_what_is_written_is_held_and_kept(capfd):
 
 
 def test_an_error_lets_it_all_out(capfd):
-    with pytest.raises(ImportError, match="broken"), _tensorflow._held_stderr():
+    with pytest.raises(ImportError, match="broken"), _tensorflow._held_stderr():  # noqa: PT012
         os.write(2, b"why it is broken\n")
         raise ImportError("broken")
     assert capfd.readouterr().err == "why it is broken\n"
