@@ -125,8 +125,9 @@ def fit(
 ):  # fmt: skip
     """Compile a classifier with cross-entropy on logits and train it. Interrupt it and keep what was learned so far.
 
-    The defaults suit small nets on small sets: LeNet-5 on `digits` at 32x32 ends between 97.3 % and 98 % on each of
-    eight seeds. Larger nets want a smaller learning rate, larger sets larger batches and fewer epochs.
+    The defaults suit small nets on small sets: LeNet-5 on `digits` at 32x32 ends between 97.3 % and 98 % on seeds 0 to
+    11; of ten others one ended at 96.7 %. Lecture 13 has a steadier recipe. Larger nets want a smaller learning rate,
+    larger sets larger batches and fewer epochs.
 
     Args:
         model: Keras model, one input, ends in logits (n, number of classes). Compiled here, so a former optimizer state

@@ -1,8 +1,10 @@
 """LeNet-5 against the figures its paper and the course print, and trained on real digits."""
 
+import dataclasses
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 
@@ -101,17 +103,27 @@ def test_zoo_and_published_load_no_tensorflow():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
-def accuracy_on_digits(seed, **settings):
-    digits = datasets.load("digits", size=32)
-    training.seed_everything(seed)
-    return training.fit(build_lenet5(), digits, **settings).final["val_accuracy"]
-
-
 def test_lenet5_learns_digits():
-    assert accuracy_on_digits(0, epochs=4) > 0.93  # measured 0.95 to 0.97; all 15 epochs are the slow test
+    training.seed_everything(0)
+    record = training.fit(build_lenet5(), datasets.load("digits", size=32), epochs=4)
+    assert record.final["val_accuracy"] > 0.93  # measured 0.95 to 0.97; the slow test trains to the end
 
 
 @pytest.mark.slow
 def test_lenet5_reaches_97_percent_on_every_seed():
-    accuracies = [accuracy_on_digits(seed) for seed in range(5)]
-    assert min(accuracies) >= 0.97, accuracies
+    """Lecture 13's recipe: inputs of mean 0 and variance 1, as in the paper, and a learning rate that falls to 0.
+
+    97 % of 450 digits allow 13 mistakes. Measured with this recipe on 30 seeds: 13 at most. Constant 0.002 on raw inputs,
+    the defaults of `fit`, gave 9 to 12 on seeds 0 to 11 and 15 on one of ten others.
+    """
+    digits = datasets.load("digits", size=32)
+    mean, std = digits.x_train.mean(), digits.x_train.std()
+    x_train, x_test = (digits.x_train - mean) / std, (digits.x_test - mean) / std
+    digits, mistakes = dataclasses.replace(digits, x_train=x_train, x_test=x_test), []
+    for seed in range(5):
+        training.seed_everything(seed)
+        model, steps = build_lenet5(), 12 * -(-len(x_train) // 32)
+        falling = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps))
+        training.fit(model, digits, epochs=12, batch_size=32, optimizer=falling, validation=None)
+        mistakes.append(len(training.evaluate(model, x_test, digits.y_test).wrong))
+    assert max(mistakes) <= 0.03 * len(x_test), mistakes
