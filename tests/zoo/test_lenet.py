@@ -113,8 +113,8 @@ def test_lenet5_learns_digits():
 def test_lenet5_reaches_97_percent_on_every_seed():
     """Lecture 13's recipe: inputs of mean 0 and variance 1, as in the paper, and a learning rate that falls to 0.
 
-    97 % of 450 digits allow 13 mistakes. Measured with this recipe on 30 seeds: 13 at most. Constant 0.002 on raw inputs,
-    the defaults of `fit`, gave 9 to 12 on seeds 0 to 11 and 15 on one of ten others.
+    97 % of 450 digits allow 13 mistakes. Measured with this recipe on 30 seeds: 13 at most. The defaults of `fit`, a
+    constant 0.002 on raw inputs, gave 9 to 12 on seeds 0 to 11 and 15 on one of ten others.
     """
     digits = datasets.load("digits", size=32)
     mean, std = digits.x_train.mean(), digits.x_train.std()
