@@ -132,6 +132,7 @@ def _packages(todo):
 
 def _tensorflow(todo):
     """Import TensorFlow and Keras and say whether that works."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "0")  # warnings too: they say which of CUDA's libraries is missing
     try:
         from course_cnn._tensorflow import STARTUP_LOG, tf
 
