@@ -8,7 +8,7 @@ from course_cnn import _checks
 from course_cnn.datasets._dataset import Dataset, resize, split, unit
 
 DIGITS_SOURCE = (
-    "1,797 digits written by 43 people, shrunk to 8×8 counts from 0 to 16. E. Alpaydin and C. Kaynak, "
+    "1,797 digits written by 13 people, shrunk to 8×8 counts from 0 to 16. E. Alpaydin and C. Kaynak, "
     "'Optical Recognition of Handwritten Digits', UCI Machine Learning Repository, 1998, "
     "https://doi.org/10.24432/C50P49 (its test part, as scikit-learn ships it). Licence: CC BY 4.0."
 )
