@@ -72,12 +72,13 @@ class Animation:
             part.write_text(self.to_html(), encoding="utf-8")
             os.replace(part, path)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                part.unlink()
             remedy = f"Choose a file in a folder that exists and is yours to write in ({error.strerror})"
             raise _checks.argument_error(
                 "Animation.save", "`path` must be a file that can be written", remedy, path=str(path)
             ) from error
+        finally:  # an interruption leaves no part behind either
+            with contextlib.suppress(OSError):
+                part.unlink()
         return path
 
 
@@ -150,8 +151,7 @@ def sliding_pool(x, pool_size=2, *, stride=None, kind="max", title=None, delay=6
     function = "sliding_pool"
     x = _numbers(function, "x", x)
     _checks.choice(function, "kind", kind, ("max", "average"))
-    pool_size = shapes.per_axis_ints(function, "pool_size", pool_size, x.ndim)
-    axes = shapes.windows(x.shape, pool_size, stride=pool_size if stride is None else stride, function=function)
+    axes = shapes.pool_windows(x.shape, pool_size, stride=stride, function=function)
 
     def combine(patch):
         values = [_text(a) for a in patch.tolist()]

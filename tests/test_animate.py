@@ -210,6 +210,16 @@ def test_save_leaves_nothing_behind_when_it_fails(tmp_path, where):
     assert [file.name for file in tmp_path.iterdir()] == ["taken"]
 
 
+def test_an_interrupted_save_leaves_nothing_behind(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(animate.os, "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        animate.sliding_kernel(X, [[1, 0]]).save(tmp_path / "kernel.html")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "call, message",
     [
