@@ -3,18 +3,16 @@
 A model ends in logits, one per class; softmax is part of the loss (and of `evaluate`), where it is exact.
 """
 
-import contextlib
 import json
 import math
 import os
-import sys
 import tempfile
 import time
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
-from course_cnn import _checks
+from course_cnn import _checks, _progress
 from course_cnn._tensorflow import tf
 
 # isort: split
@@ -177,14 +175,14 @@ def fit(
     )
     learning_rate = float(optimizer.learning_rate)  # before a callback or a schedule changes it
     history, interrupted, start = keras.callbacks.History(), False, time.perf_counter()
-    with _progress(verbose) as bar:
+    with _progress.progress(verbose) as show:
         try:
             model.fit(
                 _batches(*train, batch_size, shuffle=True),
                 validation_data=held_back and _batches(*held_back, batch_size),
                 epochs=epochs,
                 shuffle=False,  # the batches are shuffled already
-                callbacks=[history, *bar, *callbacks],
+                callbacks=[history, *([_Watch(show)] if show else []), *callbacks],
                 verbose=0,
             )
         except KeyboardInterrupt:
@@ -376,42 +374,3 @@ class _Watch(keras.callbacks.Callback):
         self.shown, epochs = time.monotonic(), self.params["epochs"]
         numbers = "  ".join(f"{name} {value:.3f}" for name, value in logs.items() if "loss" in name or "acc" in name)
         self.show((self.epoch + share) / epochs, f"epoch {self.epoch + 1}/{epochs}  {numbers}")
-
-
-@contextlib.contextmanager
-def _progress(verbose):
-    """Yield the callbacks that show progress where somebody watches, and take the bar away at the end."""
-    shell = _notebook()
-    if verbose is None:
-        # Tools that run notebooks (nbclient, nbval, nbconvert) say that they cannot answer input(); pages can.
-        verbose = shell.get_parent()["content"].get("allow_stdin", False) if shell else sys.stderr.isatty()
-    if not verbose:
-        yield []
-    elif shell:
-        from IPython.display import display
-
-        handle = display({"text/plain": "training …"}, raw=True, display_id=True)
-
-        def show(share, text):
-            bar = "━" * round(30 * share)
-            handle.update({"text/plain": f"{bar:─<30} {share:4.0%}  {text}"}, raw=True)
-
-        try:
-            yield [_Watch(show)]
-        finally:
-            handle.update({}, raw=True)  # an output without content: shows nothing, and nbval finds nothing in it
-    else:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-        columns = BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"), TimeRemainingColumn()
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("training …", total=1)
-            yield [_Watch(lambda share, text: progress.update(task, completed=share, description=text))]
-
-
-def _notebook():
-    """Return the IPython shell if this runs in a notebook, else None."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell if hasattr(shell, "kernel") else None

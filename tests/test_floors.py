@@ -11,14 +11,14 @@ PACKAGE = Path(__file__).resolve().parent.parent / "course_cnn"
 
 # From the ground up; see ARCHITECTURE.md. A module may import what stands on a lower floor, or its own folder.
 FLOORS = {
-    "_checks": 0, "_tensorflow": 0, "shapes": 0,
-    "scratch": 1, "tfops": 1, "datasets": 1,
-    "layers": 2, "plots": 2, "animate": 2,
+    "_checks": 0, "_tensorflow": 0, "_progress": 0, "shapes": 0,
+    "scratch": 1, "tfops": 1, "datasets": 1, "classical": 1,
+    "layers": 2, "plots": 2, "animate": 2, "augment": 2,
     "zoo": 3, "training": 3,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
 SAME_FLOOR = {("shapes", "_checks")}
-NO_TENSORFLOW = {"shapes", "_checks", "scratch", "datasets", "plots", "animate"}
+NO_TENSORFLOW = {"shapes", "_checks", "_progress", "scratch", "datasets", "classical", "plots", "animate"}
 
 
 def part(path):

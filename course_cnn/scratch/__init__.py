@@ -6,21 +6,40 @@ Images are channels last, (n, h, w, c).
 """
 
 from course_cnn.scratch.activations import bias_add_backward, bias_add_forward, relu_backward, relu_forward
-from course_cnn.scratch.conv import (
-    conv1d_backward,
-    conv1d_forward,
-    conv2d_backward,
-    conv2d_forward,
-    conv2d_loops,
+from course_cnn.scratch.batchnorm import batch_norm_backward, batch_norm_forward
+from course_cnn.scratch.conv import conv1d_backward, conv1d_forward, conv2d_backward, conv2d_forward, conv2d_loops
+from course_cnn.scratch.dense import dense_backward, dense_forward
+from course_cnn.scratch.dropout import dropout_backward, dropout_forward
+from course_cnn.scratch.gradcheck import check_gradient, numerical_gradient
+from course_cnn.scratch.graph import Value
+from course_cnn.scratch.linear import MulticlassPerceptron, Perceptron, SoftmaxRegression
+from course_cnn.scratch.losses import (
+    hinge_backward,
+    hinge_forward,
+    l2_backward,
+    l2_forward,
+    softmax,
+    softmax_cross_entropy_backward,
+    softmax_cross_entropy_forward,
 )
+from course_cnn.scratch.optimizers import adagrad, adam, momentum, rmsprop, sgd
 from course_cnn.scratch.pool import avg_pool2d_backward, avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward
 from course_cnn.scratch.signal import convolve1d, convolve2d, correlate1d, correlate2d, flip
 
 __all__ = [
+    "MulticlassPerceptron",
+    "Perceptron",
+    "SoftmaxRegression",
+    "Value",
+    "adagrad",
+    "adam",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
+    "batch_norm_backward",
+    "batch_norm_forward",
     "bias_add_backward",
     "bias_add_forward",
+    "check_gradient",
     "conv1d_backward",
     "conv1d_forward",
     "conv2d_backward",
@@ -30,9 +49,24 @@ __all__ = [
     "convolve2d",
     "correlate1d",
     "correlate2d",
+    "dense_backward",
+    "dense_forward",
+    "dropout_backward",
+    "dropout_forward",
     "flip",
+    "hinge_backward",
+    "hinge_forward",
+    "l2_backward",
+    "l2_forward",
     "max_pool2d_backward",
     "max_pool2d_forward",
+    "momentum",
+    "numerical_gradient",
     "relu_backward",
     "relu_forward",
+    "rmsprop",
+    "sgd",
+    "softmax",
+    "softmax_cross_entropy_backward",
+    "softmax_cross_entropy_forward",
 ]
