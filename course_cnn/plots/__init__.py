@@ -1,0 +1,33 @@
+"""Pictures of the course: arrays and training records in, matplotlib Axes out.
+
+Every function draws on the Axes it is given or makes its own, returns them, and leaves `plt.show()` and the global
+style to the caller. Images are grey, amounts viridis, signed values RdBu_r with white at zero; panels of one picture
+share their limits.
+"""
+
+from course_cnn.plots._common import COLOURS, DASHES, MARKERS, SMALL
+from course_cnn.plots.classification import plot_confusion, plot_mistakes
+from course_cnn.plots.convolution import coverage_counts, plot_convolution, plot_coverage, plot_padding, plot_positions
+from course_cnn.plots.images import plot_feature_maps, plot_images, plot_kernel, plot_kernels, plot_matrix
+from course_cnn.plots.training import plot_bands, plot_training
+
+__all__ = [
+    "COLOURS",
+    "DASHES",
+    "MARKERS",
+    "SMALL",
+    "coverage_counts",
+    "plot_bands",
+    "plot_confusion",
+    "plot_convolution",
+    "plot_coverage",
+    "plot_feature_maps",
+    "plot_images",
+    "plot_kernel",
+    "plot_kernels",
+    "plot_matrix",
+    "plot_mistakes",
+    "plot_padding",
+    "plot_positions",
+    "plot_training",
+]
