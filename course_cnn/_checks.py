@@ -4,6 +4,8 @@ Every message reads `{function}: {rule in the field's words} (argument=value, â€
 what was asked, what came and what to do about it. Pure Python: arrays are looked at through `.shape` and `.dtype`.
 """
 
+import math
+import numbers
 import operator
 
 
@@ -38,6 +40,15 @@ def integer(function, name, value, *, minimum):
             function, f"`{name}` must be an integer >= {minimum}", f"Use for example {name}={minimum}", **{name: value}
         )
     return number
+
+
+def rate(function, name, value):
+    """Return `value` as a float, or raise unless it is a number in [0, 1): a share of which something must be left."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 <= value < 1:
+        raise argument_error(
+            function, f"`{name}` must be a number from 0 to below 1", f"Use for example {name}=0.5", **{name: value}
+        )
+    return float(value)
 
 
 def choice(function, name, value, options):
@@ -75,6 +86,11 @@ def floating(function, **arrays):
     Integer images are refused rather than cast: a uint8 image wraps around at 255 in silence.
     """
     for name, array in arrays.items():
+        if not hasattr(array, "dtype"):
+            raise argument_error(
+                function, f"`{name}` must be an array of floating-point numbers", f"Pass np.asarray({name}, float)",
+                **{f"type({name})": type(array).__name__},
+            )  # fmt: skip
         dtype = getattr(array.dtype, "name", str(array.dtype))
         if "float" not in dtype:
             raise argument_error(
@@ -111,4 +127,36 @@ def bias(function, bias, filters, dtype):
             function, f"`bias` must hold one number per filter, {filters} in all, of dtype {wanted}",
             f"Use for example np.zeros({filters}, '{wanted}')",
             **{"bias.shape": tuple(bias.shape), "bias.dtype": getattr(bias.dtype, "name", str(bias.dtype))},
+        )  # fmt: skip
+
+
+def finite(function, **arrays):
+    """Raise unless every number of every array (NumPy) is finite: one NaN would spread to all it meets."""
+    for name, array in arrays.items():
+        good = abs(array) < math.inf  # False for NaN, too
+        if not good.all():
+            raise argument_error(
+                function, f"`{name}` must hold finite numbers, and {(~good).sum()} of {good.size} are NaN or infinite",
+                f"Find them with np.argwhere(~np.isfinite({name})); a smaller learning rate often prevents them",
+            )  # fmt: skip
+
+
+def labels(function, name, labels, n, classes):
+    """Raise unless `labels` (NumPy) holds n whole numbers in [0, classes)."""
+    rank(function, name, labels, "(n,)")
+    if labels.dtype.kind not in "iu":
+        raise argument_error(
+            function, f"`{name}` must hold whole numbers, one class each", f"Convert them: {name}.astype('int64')",
+            **{f"{name}.dtype": str(labels.dtype)},
+        )  # fmt: skip
+    if len(labels) != n:
+        raise argument_error(
+            function, f"there must be one label for each of the {n} rows", f"Pass {n} labels",
+            **{f"len({name})": len(labels)},
+        )  # fmt: skip
+    if n and (labels.min() < 0 or labels.max() >= classes):
+        raise argument_error(
+            function, f"`{name}` must lie in [0, {classes}), one of {classes} classes",
+            "Count classes from 0, and check that there is a score for each class",
+            smallest=int(labels.min()), largest=int(labels.max()),
         )  # fmt: skip

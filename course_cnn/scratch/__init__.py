@@ -5,7 +5,16 @@ where `dy` is the gradient of the loss by `y`, and every gradient has the shape 
 Images are channels last, (n, h, w, c).
 """
 
-from course_cnn.scratch.activations import bias_add_backward, bias_add_forward, relu_backward, relu_forward
+from course_cnn.scratch.activations import (
+    bias_add_backward,
+    bias_add_forward,
+    relu_backward,
+    relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from course_cnn.scratch.batchnorm import batch_norm_backward, batch_norm_forward
 from course_cnn.scratch.conv import conv1d_backward, conv1d_forward, conv2d_backward, conv2d_forward, conv2d_loops
 from course_cnn.scratch.dense import dense_backward, dense_forward
@@ -66,7 +75,11 @@ __all__ = [
     "relu_forward",
     "rmsprop",
     "sgd",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax",
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
+    "tanh_backward",
+    "tanh_forward",
 ]

@@ -1,4 +1,4 @@
-"""Layers that look at one number at a time: ReLU, and the bias that is added to each feature map."""
+"""Layers that look at one number at a time: ReLU, sigmoid, tanh, and the bias added to each feature map."""
 
 import numpy as np
 
@@ -45,6 +45,95 @@ def relu_backward(dy, cache):
     """
     check_dy("relu_backward", dy, cache.shape)
     return dy * cache
+
+
+def sigmoid_forward(x):
+    """Squash any number into 0 to 1: y = 1 / (1 + exp(-x)).
+
+    exp(-x) overflows for very negative x, so we only ever take exp of a negative number: for x < 0 the same fraction,
+    top and bottom times exp(x), is exp(x) / (1 + exp(x)).
+
+    Args:
+        x: float array of any shape and value range.
+
+    Returns:
+        (y, cache): float array like x, in [0, 1], and what `sigmoid_backward` needs. On paper y never reaches 0 or 1;
+        in float32 it is exactly 1 from x = 17 on.
+
+    Raises:
+        ValueError: x does not hold floating-point numbers.
+
+    Example:
+        >>> sigmoid_forward(np.array([-1000.0, 0.0, 1000.0]))[0]
+        array([0. , 0.5, 1. ])
+
+    Source: Goodfellow et al., "Deep Learning", 2016, section 3.10.
+    """
+    _checks.floating("sigmoid_forward", x=x)
+    small = np.exp(-np.abs(x))
+    y = np.where(x < 0, small, 1) / (1 + small)
+    return y, y
+
+
+def sigmoid_backward(dy, cache):
+    """Multiply by the slope, y (1 - y): 1/4 at x = 0 and nothing far out, where the sigmoid is flat.
+
+    Args:
+        dy: float array, gradient of the loss by `y`.
+        cache: what `sigmoid_forward` returned beside `y`.
+
+    Returns:
+        dx, the shape of x.
+
+    Example:
+        >>> y, cache = sigmoid_forward(np.array([-1000.0, 0.0, 1000.0]))
+        >>> sigmoid_backward(np.ones(3), cache)
+        array([0. , 0.25, 0. ])
+    """
+    check_dy("sigmoid_backward", dy, cache.shape)
+    return dy * cache * (1 - cache)
+
+
+def tanh_forward(x):
+    """Squash any number into -1 to 1: y = tanh(x), a sigmoid stretched to both signs: 2 sigmoid(2 x) - 1.
+
+    Args:
+        x: float array of any shape and value range.
+
+    Returns:
+        (y, cache): float array like x, in [-1, 1], and what `tanh_backward` needs.
+
+    Raises:
+        ValueError: x does not hold floating-point numbers.
+
+    Example:
+        >>> tanh_forward(np.array([-1000.0, 0.0, 1000.0]))[0]
+        array([-1., 0., 1.])
+
+    Source: LeCun, Bottou, Orr & Müller, "Efficient backprop", 1998, section 4.4.
+    """
+    _checks.floating("tanh_forward", x=x)
+    y = np.tanh(x)
+    return y, y
+
+
+def tanh_backward(dy, cache):
+    """Multiply by the slope, 1 - y²: 1 at x = 0 and nothing far out.
+
+    Args:
+        dy: float array, gradient of the loss by `y`.
+        cache: what `tanh_forward` returned beside `y`.
+
+    Returns:
+        dx, the shape of x.
+
+    Example:
+        >>> y, cache = tanh_forward(np.array([-1000.0, 0.0, 1000.0]))
+        >>> tanh_backward(np.ones(3), cache)
+        array([0., 1., 0.])
+    """
+    check_dy("tanh_backward", dy, cache.shape)
+    return dy * (1 - cache**2)
 
 
 def bias_add_forward(x, bias):
