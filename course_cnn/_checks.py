@@ -51,6 +51,15 @@ def rate(function, name, value):
     return float(value)
 
 
+def positive(function, name, value, example):
+    """Return `value` as a float, or raise unless it is a finite number > 0; the remedy shows `example`."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < math.inf:
+        raise argument_error(
+            function, f"`{name}` must be a number > 0", f"Use for example {name}={example}", **{name: value}
+        )
+    return float(value)
+
+
 def choice(function, name, value, options):
     """Return `value` if it is one of `options` (a sequence, listed in that order), or raise."""
     if value not in options:
