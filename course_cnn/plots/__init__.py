@@ -6,10 +6,11 @@ share their limits.
 """
 
 from course_cnn.plots._common import COLOURS, DASHES, MARKERS, SMALL
-from course_cnn.plots.classification import plot_confusion, plot_mistakes
+from course_cnn.plots.classification import plot_confusion, plot_decision_regions, plot_mistakes
 from course_cnn.plots.convolution import coverage_counts, plot_convolution, plot_coverage, plot_padding, plot_positions
 from course_cnn.plots.images import plot_feature_maps, plot_images, plot_kernel, plot_kernels, plot_matrix
-from course_cnn.plots.training import plot_bands, plot_training
+from course_cnn.plots.network import plot_distributions, plot_graph, plot_weights
+from course_cnn.plots.training import plot_bands, plot_learning_rates, plot_loss_surface, plot_schedule, plot_training
 
 __all__ = [
     "COLOURS",
@@ -21,13 +22,20 @@ __all__ = [
     "plot_confusion",
     "plot_convolution",
     "plot_coverage",
+    "plot_decision_regions",
+    "plot_distributions",
     "plot_feature_maps",
+    "plot_graph",
     "plot_images",
     "plot_kernel",
     "plot_kernels",
+    "plot_learning_rates",
+    "plot_loss_surface",
     "plot_matrix",
     "plot_mistakes",
     "plot_padding",
     "plot_positions",
+    "plot_schedule",
     "plot_training",
+    "plot_weights",
 ]

@@ -42,6 +42,16 @@ def as_matrix(function, name, array):
     return as_array(function, name, array, "(h, w)")
 
 
+def value_range(function, name, pair):
+    """Return (low, high) as floats, or raise."""
+    numbers = np.ravel(np.asarray(pair, dtype=object)).tolist()
+    if len(numbers) != 2 or not all(isinstance(n, (int, float)) for n in numbers) or not numbers[0] < numbers[1]:
+        raise _checks.argument_error(
+            function, f"`{name}` must be (low, high) with low < high", f"Use for example {name}=(-1, 1)", **{name: pair}
+        )
+    return tuple(map(float, numbers))
+
+
 def image_list(function, images):
     """Return the images of a batch or a list as arrays (h, w) or (h, w, 3 or 4)."""
     if isinstance(images, (list, tuple)):
@@ -197,12 +207,13 @@ def class_labels(function, true, predicted, classes):
     return true, predicted
 
 
-def draw_line(ax, x, y, number, label):
-    """Draw curve `number`: its own colour, dash and marker."""
-    return ax.plot(
-        x, y, label=label, color=(COLOURS[0], COLOURS[1], *COLOURS[3:6])[number % 5],
-        linestyle=DASHES[number % len(DASHES)], marker=MARKERS[number % len(MARKERS)], markersize=5,
-    )[0]  # fmt: skip
+def draw_line(ax, x, y, number, label, **style):
+    """Draw curve `number`: its own colour, dash and marker; of many points only some have a marker."""
+    look = {
+        "color": (COLOURS[0], COLOURS[1], *COLOURS[3:6])[number % 5], "linestyle": DASHES[number % len(DASHES)],
+        "marker": MARKERS[number % len(MARKERS)], "markersize": 5, "markevery": 1 if len(x) <= 40 else len(x) // 12,
+    }  # fmt: skip
+    return ax.plot(x, y, label=label, **{**look, **style})[0]
 
 
 def draw_image(ax, image, low, high, **where):

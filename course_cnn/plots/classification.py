@@ -2,10 +2,14 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap, to_rgb
 
 from course_cnn import _checks
 from course_cnn.plots._common import (
+    COLOURS,
+    MARKERS,
     as_array,
+    check_texts,
     class_labels,
     counted,
     draw_cells,
@@ -136,3 +140,117 @@ def plot_mistakes(
 
 def _pair(true, predicted):
     return f"{true} → {predicted}" if len(true) + len(predicted) <= 16 else f"{true} →\n{predicted}"
+
+
+def plot_decision_regions(
+    predict, x, y, *, class_names=None, ax=None, title=None, xlabel="$x_1$", ylabel="$x_2$", steps=200, margin=0.1
+):
+    """Draw points of the plane, and behind them which class a classifier gives to every place of it.
+
+    Points in the region of another class have a black rim. Classes differ by colour and marker; from seven classes on,
+    their names are written into the regions and there is no legend.
+
+    Args:
+        predict: callable, takes a float array (m, 2) and returns one integer class per row, (m,).
+        x: array (n, 2), the points.
+        y: int array (n,), their classes; any integers, such as 0, 1, 2 or -1, +1.
+        class_names: sequence of str, the name of class 0, 1, …, or one per class that occurs, in ascending order; None
+            for the numbers.
+        ax: Axes to draw on; None for a new figure.
+        title: str; None for how many points lie in the region of their class.
+        xlabel, ylabel: str, what the two numbers are.
+        steps: int >= 2, places along each side at which the classifier is asked.
+        margin: float >= 0, room around the points, as a share of their extent.
+
+    Returns:
+        Axes.
+
+    Raises:
+        ValueError: the arrays do not fit each other, or `predict` returns something else than one class per row.
+
+    Example:
+        >>> ax = plot_decision_regions(lambda x: (x[:, 0] > 0).astype(int), [[-1, 0], [1, 1], [2, 0]], [0, 1, 0])
+        >>> ax.get_title()
+        '2 of 3 points lie in the region of their class'
+    """
+    from scipy.ndimage import distance_transform_edt  # here, as few pictures need it
+
+    function = "plot_decision_regions"
+    x = as_array(function, "x", x, "(n, 2)").astype(float)
+    y = as_array(function, "y", y, "(n,)")
+    if x.shape[1] != 2 or len(x) != len(y) or y.dtype.kind not in "iu":
+        raise _checks.argument_error(
+            function, "`x` must hold points (n, 2), and `y` one integer class per point",
+            "Give two columns, x[:, :2], and y.astype(int)",
+            **{"x.shape": x.shape, "y.shape": y.shape, "y.dtype": y.dtype.name},
+        )  # fmt: skip
+    steps = _checks.integer(function, "steps", steps, minimum=2)
+    low, high = x.min(axis=0), x.max(axis=0)
+    room = margin * np.where(high > low, high - low, 1)
+    across, up = (np.linspace(*ends, steps) for ends in zip(low - room, high + room, strict=True))
+    grid = np.stack(np.meshgrid(across, up), axis=-1)
+    answers = _classes(function, predict, grid.reshape(-1, 2)).reshape(steps, steps)
+    predicted = _classes(function, predict, x)
+    classes = np.unique(np.concatenate([answers.ravel(), predicted, y]))
+    names = _class_names(function, classes, class_names)
+
+    ax = one_axes(function, ax, (6, 4.4))
+    paints = [_PAINTS[number % len(_PAINTS)] for number in range(len(classes))]
+    pale = ListedColormap([0.72 + 0.28 * np.array(to_rgb(paint)) for paint in paints])
+    places, size = np.searchsorted(classes, answers), 28 if len(x) <= 300 else 14
+    ax.pcolormesh(across, up, places, cmap=pale, vmin=-0.5, vmax=len(classes) - 0.5, shading="nearest", rasterized=True)
+    for number, (value, name) in enumerate(zip(classes, names, strict=True)):
+        region = places == number
+        if region.any() and not region.all():
+            ax.contour(across, up, region, levels=[0.5], colors="0.35", linewidths=0.8)
+        where = y == value
+        ax.scatter(
+            *x[where].T, color=paints[number], marker=MARKERS[number % len(MARKERS)], s=size, label=str(name), zorder=3,
+            edgecolor=np.where(predicted[where] == value, "white", "black"),
+            linewidth=np.where(predicted[where] == value, 0.5, 1.3),
+        )  # fmt: skip
+        if len(classes) > 6 and region.any():
+            depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+            i, j = np.unravel_index(depth.argmax(), depth.shape)
+            ax.text(
+                across[j], up[i], str(name), ha="center", va="center", fontsize="large", fontweight="bold", zorder=4,
+                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5},
+            )  # fmt: skip
+    if len(classes) <= 6:
+        if (predicted != y).any():
+            ax.scatter(
+                [], [], color="white", edgecolor="black", linewidth=1.3, s=28, label="black rim: taken\nfor another"
+            )
+        ax.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False)
+    right = int((predicted == y).sum())
+    ax.set_title(f"{right} of {len(y)} points lie in the region of their class" if title is None else title)
+    ax.set(xlabel=xlabel, ylabel=ylabel, xlim=across[[0, -1]], ylim=up[[0, -1]])
+    return ax
+
+
+_PAINTS = [COLOURS[number] for number in (0, 1, 3, 4, 5, 8, 7, 2, 6, 9)]  # neighbours differ most
+
+
+def _classes(function, predict, x):
+    """Ask `predict` and return its classes, int (m,), or raise."""
+    answer = np.asarray(predict(x))
+    whole = answer.dtype.kind in "iub" or (answer.dtype.kind == "f" and bool((answer == np.round(answer)).all()))
+    if answer.shape != (len(x),) or not whole:
+        remedy = "Use for example lambda x: scores(x).argmax(axis=1)"
+        if answer.shape == (len(x),) or answer.shape == (len(x), 1):
+            remedy = "Use for example lambda x: (score(x).ravel() > 0).astype(int)"
+        raise _checks.argument_error(
+            function, f"`predict` must return one class number per point, ({len(x)},)", remedy,
+            shape=answer.shape, dtype=answer.dtype.name,
+        )  # fmt: skip
+    return answer.astype(int)
+
+
+def _class_names(function, classes, class_names):
+    """Return one name per class: those given for 0, 1, …, or one for each of `classes`."""
+    if class_names is None:
+        return classes
+    class_names = list(class_names)
+    if classes[0] >= 0 and classes[-1] < len(class_names):
+        return [class_names[number] for number in classes]
+    return check_texts(function, "class_names", class_names, len(classes), "class")
