@@ -146,11 +146,11 @@ def finite(function, **arrays):
         if not good.all():
             raise argument_error(
                 function, f"`{name}` must hold finite numbers, and {(~good).sum()} of {good.size} are NaN or infinite",
-                f"Find them with np.argwhere(~np.isfinite({name})); a smaller learning rate often prevents them",
+                f"Find them: np.argwhere(~np.isfinite({name})). In training, a smaller learning rate often helps",
             )  # fmt: skip
 
 
-def labels(function, name, labels, n, classes):
+def labels(function, name, labels, n, classes=math.inf):
     """Raise unless `labels` (NumPy) holds n whole numbers in [0, classes)."""
     rank(function, name, labels, "(n,)")
     if labels.dtype.kind not in "iu":
@@ -165,7 +165,7 @@ def labels(function, name, labels, n, classes):
         )  # fmt: skip
     if n and (labels.min() < 0 or labels.max() >= classes):
         raise argument_error(
-            function, f"`{name}` must lie in [0, {classes}), one of {classes} classes",
-            "Count classes from 0, and check that there is a score for each class",
+            function, f"`{name}` must count classes from 0: at least 0 and below {classes}",
+            "Number your classes from 0, as np.unique(labels, return_inverse=True)[1] does; each needs its own score",
             smallest=int(labels.min()), largest=int(labels.max()),
         )  # fmt: skip
