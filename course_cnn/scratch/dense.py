@@ -31,12 +31,7 @@ def dense_forward(x, kernel, bias=None):
     Same numbers as `keras.layers.Dense`. Source: Goodfellow et al., "Deep Learning", 2016, section 6.1.
     """
     name = "dense_forward"
-    if len(getattr(x, "shape", ())) > 2:
-        raise _checks.argument_error(
-            name, "`x` must have 2 axes (n, d_in)", "Lay each image out flat: x.reshape(len(x), -1)",
-            **{"x.shape": tuple(x.shape)},
-        )  # fmt: skip
-    _checks.rank(name, "x", x, "(n, d_in)")
+    check_rows(name, x)
     _checks.rank(name, "kernel", kernel, "(d_in, d_out)")
     _checks.floating(name, x=x, kernel=kernel)
     if x.shape[1] != kernel.shape[0]:
@@ -76,3 +71,13 @@ def dense_backward(dy, cache):
     x, kernel = cache
     check_dy("dense_backward", dy, (x.shape[0], kernel.shape[1]))
     return dy @ kernel.T, x.T @ dy, dy.sum(axis=0)
+
+
+def check_rows(function, x):
+    """Raise unless x is a batch of rows (n, d): images have to be laid out flat by whoever calls."""
+    if len(getattr(x, "shape", ())) > 2:
+        raise _checks.argument_error(
+            function, "`x` must have 2 axes (n, d), one row per image", "Lay images out flat: x.reshape(len(x), -1)",
+            **{"x.shape": tuple(x.shape)},
+        )  # fmt: skip
+    _checks.rank(function, "x", x, "(n, d)")

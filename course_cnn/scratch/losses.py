@@ -4,8 +4,6 @@ A loss has two inputs and one output. `loss, cache = …_forward(scores, labels)
 gradient of the loss by the scores: 1.0 because the loss is where the backward pass starts.
 """
 
-import math
-
 import numpy as np
 
 from course_cnn import _checks
@@ -165,17 +163,17 @@ def hinge_forward(scores, labels, *, margin=1.0):
         >>> round(float(loss), 4)       # max(0, 5.1 - 3.2 + 1) + max(0, -1.7 - 3.2 + 1)
         2.9
 
-    Keras's CategoricalHinge is another loss: it charges only the worst wrong class, max(0, max_j s_j - s_y + 1).
+    Keras's CategoricalHinge is another loss: it charges the worst wrong class only, and takes its score for 0 where it
+    is negative: max(0, max(0, max_j s_j) - s_y + 1).
     Source: Weston & Watkins, "Support vector machines for multi-class pattern recognition", 1999, section 2.
     """
     name = "hinge_forward"
     _check_scores(name, scores)
-    if isinstance(margin, bool) or not isinstance(margin, int | float | np.number) or not 0 < margin < math.inf:
-        raise _checks.argument_error(name, "`margin` must be a number > 0", "Use margin=1.0", margin=margin)
+    margin = _checks.positive(name, "margin", margin, 1.0)
     right = _one_hot(name, scores, labels)
-    lacking = scores - (scores * right).sum(axis=1, keepdims=True) + scores.dtype.type(margin)
+    lacking = scores - (scores * right).sum(axis=1, keepdims=True) + margin
     lacking = np.maximum(lacking, 0) * (1 - right)
-    return lacking.sum() / scores.dtype.type(len(scores)), (lacking > 0, right)
+    return lacking.sum() / scores.dtype.type(len(scores)), ((lacking > 0).astype(scores.dtype), right)
 
 
 def hinge_backward(dloss, cache):

@@ -1,4 +1,4 @@
-"""Scratch pooling, ReLU and bias against TensorFlow and its gradients."""
+"""Scratch pooling, ReLU, sigmoid, tanh and bias against TensorFlow and its gradients."""
 
 import numpy as np
 import pytest
@@ -77,6 +77,56 @@ def test_relu_matches_tf(shape, seed):
         want = tf.nn.relu(inputs)
     np.testing.assert_array_equal(y, want)
     np.testing.assert_array_equal(scratch.relu_backward(dy, cache), tape.gradient(want, inputs, output_gradients=dy))
+
+
+SQUASHES = [
+    (scratch.sigmoid_forward, scratch.sigmoid_backward, tf.nn.sigmoid),
+    (scratch.tanh_forward, scratch.tanh_backward, tf.nn.tanh),
+]
+
+
+@pytest.mark.parametrize("forward, backward, reference", SQUASHES)
+@settings(max_examples=30, deadline=None)
+@given(shape=st.lists(st.integers(0, 4), max_size=4), scale=st.sampled_from([1, 10]), seed=st.integers(0, 99))
+def test_squashing_matches_tf(forward, backward, reference, shape, scale, seed):
+    rng = np.random.default_rng(seed)
+    x, dy = np.asarray(scale * rng.normal(size=shape)), np.asarray(rng.normal(size=shape))
+    y, cache = forward(x)
+    inputs = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        want = reference(inputs)
+    np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-15)
+    # Both compute the slope from y, whose last digit counts where y is nearly 1.
+    wanted = tape.gradient(want, inputs, output_gradients=tf.constant(dy))
+    np.testing.assert_allclose(backward(dy, cache), wanted, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_squashing_far_out(dtype):
+    """F046, and no overflow: warnings are errors here."""
+    x = np.array([-1e30, -20, 0, 20, 1e30], dtype)
+    y, cache = scratch.sigmoid_forward(x)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y, [0, 2.0611537e-9, 0.5, 1, 1], rtol=1e-6)
+    assert (y[3] == 1) == (dtype == "float32")
+    dx = scratch.sigmoid_backward(np.ones_like(x), cache)
+    assert dx.dtype == dtype
+    np.testing.assert_allclose(dx, [0, 2.0611537e-9, 0.25, 2.0611537e-9 * (dtype == "float64"), 0], rtol=1e-6)
+    y, cache = scratch.tanh_forward(x)
+    np.testing.assert_array_equal(y, [-1, -1, 0, 1, 1])
+    dx = scratch.tanh_backward(np.ones_like(x), cache)
+    assert y.dtype == dx.dtype == dtype
+    np.testing.assert_array_equal(dx, [0, 0, 1, 0, 0])
+    assert np.isnan(scratch.sigmoid_forward(np.array([np.nan], dtype))[0])  # passed on, as by TensorFlow
+
+
+@pytest.mark.parametrize("forward, backward, reference", SQUASHES)
+def test_squashing_errors(forward, backward, reference):
+    with pytest.raises(ValueError, match=f"^{forward.__name__}: `x` must hold floating-point numbers"):
+        forward(np.arange(3))
+    with pytest.raises(ValueError, match=f"^{backward.__name__}: `dy` must have the shape"):
+        backward(np.ones(2), forward(np.ones(3))[1])
 
 
 def test_bias_matches_tf():
