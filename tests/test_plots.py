@@ -500,3 +500,279 @@ def test_no_mistakes_says_so():
 def test_classification_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def side(x):
+    """A classifier of the plane: class 1 right of the middle."""
+    return (x[:, 0] > 0).astype(int)
+
+
+def test_regions_ask_the_classifier_everywhere():
+    x, y = RNG.normal(size=(40, 2)), RNG.integers(0, 2, 40)
+    ax = plots.plot_decision_regions(side, x, y, class_names=["left", "right"], steps=50)
+    mesh = ax.collections[0]
+    middles = mesh.get_coordinates().mean(axis=(0, 1))
+    np.testing.assert_allclose(middles, (x.min(axis=0) + x.max(axis=0)) / 2, atol=1e-9)
+    across = np.linspace(*ax.get_xlim(), 50)
+    np.testing.assert_array_equal(mesh.get_array(), np.tile(side(across[:, None]), (50, 1)))
+    wrong = side(x) != y
+    assert ax.get_title() == f"{(~wrong).sum()} of 40 points lie in the region of their class"
+    shown = {c.get_label(): c for c in ax.collections if c.get_label() in ("left", "right")}
+    for number, name in enumerate(("left", "right")):
+        np.testing.assert_array_equal(shown[name].get_offsets(), x[y == number])
+        rims = shown[name].get_edgecolor()[:, :3]
+        np.testing.assert_array_equal((rims == 0).all(axis=1), wrong[y == number])
+    assert not np.array_equal(shown["left"].get_facecolor(), shown["right"].get_facecolor())
+    assert shown["left"].get_paths()[0].vertices.shape != shown["right"].get_paths()[0].vertices.shape  # the marker
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["left", "right", "black rim: taken\nfor another"]
+
+
+def test_regions_of_signed_classes_and_of_none_wrong():
+    x = np.array([[-1.0, 0], [1, 0]])
+    ax = plots.plot_decision_regions(lambda x: np.where(x[:, 0] > 0, 1.0, -1.0), x, [-1, 1], title="t", xlabel="cm")
+    assert [t.get_text() for t in ax.get_legend().get_texts()] == ["-1", "1"]
+    assert (ax.get_title(), ax.get_xlabel()) == ("t", "cm")
+    ax = plots.plot_decision_regions(side, x, [1, 1], class_names=["a", "b", "c"], ax=plt.subplots()[1])
+    assert [t.get_text() for t in ax.get_legend().get_texts()][:2] == ["a", "b"]  # by number: 2 does not occur
+
+
+def test_many_regions_carry_their_names():
+    def wedge(x):
+        return ((np.arctan2(x[:, 1], x[:, 0]) + np.pi) / (2 * np.pi) * 8).astype(int).clip(0, 7)
+
+    x = RNG.normal(size=(400, 2))
+    ax = plots.plot_decision_regions(wedge, x, wedge(x), class_names=list("abcdefgh"))
+    assert ax.get_legend() is None
+    for text in ax.texts:  # each name inside its region
+        assert "abcdefgh"[wedge(np.array([text.get_position()]))[0]] == text.get_text()
+    assert len(ax.texts) == 8
+
+
+@pytest.mark.parametrize(
+    "predict, x, y, message",
+    [
+        (side, np.zeros((4, 3)), np.zeros(4, int), r"points \(n, 2\)"),
+        (side, np.zeros((4, 2)), np.zeros(3, int), r"points \(n, 2\)"),
+        (side, np.zeros((4, 2)), np.zeros(4), r"y.astype\(int\)"),
+        (lambda x: x, np.zeros((4, 2)), np.zeros(4, int), r"one class number per point, \(40000,\) .*argmax"),
+        (lambda x: x[:, :1], np.zeros((4, 2)), np.zeros(4, int), "ravel"),
+        (lambda x: x[:, 0], np.zeros((4, 2)), np.zeros(4, int), "> 0"),
+    ],
+)
+def test_region_errors(predict, x, y, message):
+    with pytest.raises(ValueError, match=f"plot_decision_regions: .*{message}"):
+        plots.plot_decision_regions(predict, x, y)
+    with pytest.raises(ValueError, match="`class_names` must hold one text per class"):
+        plots.plot_decision_regions(side, [[0, 0], [1, 1]], [0, 1], class_names=["a"])
+
+
+# --- inside a network -------------------------------------------------------------------------------------------------
+
+
+def test_weights_of_each_unit_as_an_image():
+    weights = RNG.normal(size=(12, 5))
+    axes = plots.plot_weights(weights, image_shape=(3, 4), titles=list("abcde"))
+    limit = np.abs(weights).max()
+    assert {ax.images[0].get_clim() for ax in axes} == {(-limit, limit)}
+    assert axes[0].images[0].get_cmap().name == "RdBu_r"
+    np.testing.assert_array_equal(axes[2].images[0].get_array(), weights[:, 2].reshape(3, 4))
+    (one,) = plots.plot_weights(weights[:, 2], image_shape=(3, 4))
+    np.testing.assert_array_equal(one.images[0].get_array(), weights[:, 2].reshape(3, 4))
+    assert [ax.get_title() for ax in axes] == list("abcde")
+    assert axes[0].figure.get_suptitle().startswith("weights of 5 units as 3×4 images: white is zero")
+
+
+def test_weights_that_are_images_already():
+    images = RNG.normal(size=(2, 3, 4))
+    np.testing.assert_array_equal(plots.plot_weights(images)[1].images[0].get_array(), images[1])
+    np.testing.assert_array_equal(plots.plot_weights(images[..., None])[1].images[0].get_array(), images[1])
+    assert plots.plot_weights(images, title="t")[0].figure.get_suptitle() == "t"
+    colours = RNG.normal(size=(2, 3, 4, 3))
+    for axes in (
+        plots.plot_weights(colours),
+        plots.plot_weights(colours.reshape(2, -1).T, image_shape=(3, 4, 3)),
+    ):
+        shown = axes[1].images[0].get_array()
+        np.testing.assert_allclose(shown, 0.5 + colours[1] / (2 * np.abs(colours).max()))
+        assert "mid-grey is zero" in axes[0].figure.get_suptitle()
+
+
+@pytest.mark.parametrize(
+    "weights, image_shape, message",
+    [
+        (np.ones((64, 10)), None, r"Use for example image_shape=\(8, 8\)"),
+        (np.ones((60, 10)), (8, 8), r"Use for example image_shape=\(1, 60\)"),
+        (np.ones((10, 64)), (8, 8), r"Pass weights.T"),
+        (np.ones((64, 10)), 64, "64 numbers in all"),
+        (np.ones((64, 10)), (4, 4, 4), "1 or 3 channels"),
+        (np.ones(64), (4, 8), r"image_shape=\(8, 8\)"),
+        (np.ones(64), None, r"`weights` must have 3 axes \(units, h, w\)"),
+    ],
+)
+def test_weight_errors(weights, image_shape, message):
+    with pytest.raises(ValueError, match=f"plot_weights: .*{message}"):
+        plots.plot_weights(weights, image_shape=image_shape)
+
+
+def test_distributions_as_ridges():
+    first, second = RNG.normal(size=(50, 40)), np.maximum(RNG.normal(size=2000), 0)
+    ax = plots.plot_distributions({"first": first, "second": second}, x_range=(-3, 3), saturated=(-5, 2))
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["first", "second"]
+    assert ax.get_xlim() == (-3, 3)
+    share = 100 * np.mean(first >= 2)
+    assert words(ax)[0] == f"std {first.std():.2g}, saturated {share:.0f} %"
+    assert words(ax)[1].startswith(f"std {second.std():.2g}, zero {100 * np.mean(second == 0):.0f} %")
+    drawn = ax.patches[0].get_data()
+    counts = np.histogram(first, drawn.edges)[0]
+    np.testing.assert_allclose(0 - drawn.values, 0.9 * counts / counts.max())
+    drawn = ax.patches[2].get_data()
+    counts = np.histogram(second[second > 0], drawn.edges)[0]  # the zeros would flatten the rest
+    np.testing.assert_allclose(1 - drawn.values, 0.9 * counts / counts.max())
+
+
+def test_distributions_as_bands():
+    layers = [RNG.normal(size=500) * scale for scale in (1, 0.5, 0.1)]
+    ax = plots.plot_distributions(layers, kind="bands", title="shrinks", xlabel="tanh")
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["layer 1", "layer 2", "layer 3"]
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [np.median(values) for values in layers])
+    outer = ax.collections[0].get_paths()[0].vertices
+    for place, values in enumerate(layers):
+        column = outer[outer[:, 0] == place, 1]
+        np.testing.assert_allclose((column.min(), column.max()), np.quantile(values, [0.05, 0.95]))
+    assert (ax.get_title(), ax.get_ylabel()) == ("shrinks", "tanh")
+    many = plots.plot_distributions([np.ones(3)] * 12, kind="bands")
+    assert {text.get_rotation() for text in many.texts} == {90}
+
+
+def test_distributions_of_an_exploded_network():
+    ax = plots.plot_distributions({"a": [1.0, np.inf, np.nan, -1.0], "b": [np.nan]})
+    assert words(ax) == ["std 1, not finite 50 %", "not finite 100 %"]
+    assert ax.get_title() == 'spread (std) 1 in "a", ? in "b"'
+    assert plots.plot_distributions([[2.0, 2.0]], ax=plt.subplots()[1]).get_title() == 'spread (std) 0 in "layer 1"'
+    plots.plot_distributions({"a": [1.0, 2.0], "b": [np.nan]}, kind="bands")
+
+
+def test_graph_is_drawn_by_the_value():
+    ax = plt.subplots()[1]
+    value = SimpleNamespace(draw=lambda *, ax, title: (ax, title))
+    assert plots.plot_graph(value, ax=ax, title="t") == (ax, "t")
+    with pytest.raises(ValueError, match=r"plot_graph: `value` must be a scratch.Value.*Value\(3.0\)"):
+        plots.plot_graph(3.0)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: plots.plot_distributions({}), "at least one array"),
+        (lambda: plots.plot_distributions([["a"]]), r"`activations\['layer 1'\]` must be an array of numbers"),
+        (lambda: plots.plot_distributions([[1.0]], kind="violin"), "`kind` must be one of 'ridges', 'bands'"),
+        (lambda: plots.plot_distributions([[1.0]], x_range=(1, 1)), r"`x_range` must be \(low, high\) with low < high"),
+        (lambda: plots.plot_distributions([[1.0]], saturated=0.99), r"Use for example saturated=\(-1, 1\)"),
+    ],
+)
+def test_distribution_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# --- optimisation -----------------------------------------------------------------------------------------------------
+
+
+def bowl(x, y):
+    return x**2 + 4 * y**2
+
+
+def test_surface_with_paths():
+    paths = {"SGD": [[2, 1], [1, 0.5]], "Adam": [[2, 1], [0.5, 0.25]], "lost": [[2, 1], [np.nan, 9]]}
+    ax = plots.plot_loss_surface(bowl, x_range=(-3, 3), y_range=(-2, 2), paths=paths, minimum=(0, 0))
+    lines = {line.get_label(): line for line in ax.lines if not line.get_label().startswith("_")}
+    assert lines["SGD"].get_xydata().tolist() == paths["SGD"]
+    assert lines["lost (leaves the picture)"].get_xydata().tolist() == [[2, 1]]
+    for look in ("get_linestyle", "get_marker", "get_color"):
+        assert len({getattr(line, look)() for name, line in lines.items() if name != "minimum"}) == 3
+    ends = [line.get_xydata()[0].tolist() for line in ax.lines if line.get_label() == "_end"]
+    assert ends == [[1, 0.5], [0.5, 0.25]]
+    assert [line.get_xydata()[0].tolist() for line in ax.lines if line.get_label() == "_start"] == [[2, 1]] * 3
+    assert ax.get_title() == '"Adam" ends lowest (loss 0.5)'
+    legend = ax.get_legend()
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "SGD", "Adam", "lost (leaves the picture)", "start", "minimum",
+    ]  # fmt: skip
+    ax.figure.canvas.draw()
+    assert legend.get_window_extent().y1 < ax.get_window_extent().y0  # below the picture, hides nothing
+    assert (ax.get_xlim(), ax.get_ylim()) == ((-3, 3), (-2, 2))
+
+
+def test_surface_levels_are_equal_steps_or_equal_ratios():
+    for log, step in ((False, np.diff), (True, lambda levels: levels[1:] / levels[:-1])):
+        ax = plots.plot_loss_surface(bowl, x_range=(-3, 3), y_range=(-2, 2), log=log, label="error")
+        steps = step(ax.collections[0].levels)
+        np.testing.assert_allclose(steps, steps[0])
+        assert ax.figure.axes[1].get_ylabel() == "error"
+        assert ax.get_legend() is None
+    ax = plots.plot_loss_surface(bowl, x_range=(0, 2), y_range=(1, 2))
+    assert ax.get_title() == "lowest loss drawn 4, at (0, 1)"
+    plots.plot_loss_surface(lambda x, y: 0 * x, x_range=(0, 1), y_range=(0, 1), title="flat")
+    plots.plot_loss_surface(lambda x, y: 0 * x + 1, x_range=(0, 1), y_range=(0, 1), title="flat", log=True)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"f": lambda x, y: 3.0}, r"Use np.vectorize\(f\)"),
+        ({"x_range": (1, 0)}, "`x_range` must be"),
+        ({"paths": [[0, 0]]}, "`paths` must be a dict"),
+        ({"paths": {"a": [[0, 0, 0]]}}, "path 'a' must have two columns"),
+        ({"paths": {"a": [0, 0]}}, r"`paths\['a'\]` must have 2 axes"),
+        ({"f": lambda x, y: x - 9, "log": True}, "Use log=False"),
+        ({"f": lambda x, y: x * np.nan}, "finite somewhere"),
+    ],
+)
+def test_surface_errors(changes, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_loss_surface(**{"f": bowl, "x_range": (0, 1), "y_range": (0, 1), **changes})
+
+
+SEARCH = {"learning_rates": [1e-3, 1e-2, 0.1], "losses": [2.3, 1, 400], "smoothed": [2.3, 1.2, 90], "suggestion": 0.005}
+
+
+def test_learning_rate_search():
+    ax = plots.plot_learning_rates(SimpleNamespace(**SEARCH))
+    assert ax.get_xscale() == "log"
+    assert ax.lines[0].get_ydata().tolist() == SEARCH["losses"]
+    assert ax.lines[1].get_xydata().tolist() == [[1e-3, 2.3], [1e-2, 1.2], [0.1, 90]]
+    assert set(ax.lines[2].get_xdata()) == {0.005}
+    assert ax.get_ylim()[1] < 5  # what diverges is cut off
+    assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == (
+        "learning rate", "loss", "suggested learning rate 0.005",
+    )  # fmt: skip
+    none = plots.plot_learning_rates(SimpleNamespace(**{**SEARCH, "suggestion": None}))
+    assert (len(none.lines), none.get_title()) == (2, "no suggestion: no rate helps")
+    assert plots.plot_learning_rates(SimpleNamespace(**SEARCH), ax=ax, title="t").get_title() == "t"
+
+
+def test_schedules():
+    ax = plots.plot_schedule({"constant": np.full(100, 0.1), "falling": np.linspace(0.1, 0, 100)}, log=False)
+    assert ax.lines[1].get_xydata()[[0, -1]].tolist() == [[0, 0.1], [99, 0]]
+    assert len({line.get_linestyle() for line in ax.lines}) == 2
+    assert ax.lines[0].get_markevery() > 1
+    assert ax.get_title() == "from 0.1 to: constant 0.1, falling 0"
+    ax = plots.plot_schedule({"a": [0.1, 0.2], "b": [0.2, 0.4]}, xlabel="epoch", log=True)
+    assert (ax.get_title(), ax.get_xlabel(), ax.get_yscale()) == ("ends at: a 0.2, b 0.4", "epoch", "log")
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda: plots.plot_learning_rates(SimpleNamespace(losses=[1])),
+            "it lacks learning_rates, smoothed, suggestion",
+        ),
+        (lambda: plots.plot_learning_rates(SimpleNamespace(**{**SEARCH, "losses": [1, 2]})), "Cut them all to 2"),
+        (lambda: plots.plot_schedule({}), "`schedules` must be a dict"),
+        (lambda: plots.plot_schedule({"a": [[0.1]]}), r"`schedules\['a'\]` must have 1 axes"),
+    ],
+)
+def test_learning_rate_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

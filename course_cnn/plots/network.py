@@ -26,7 +26,7 @@ def plot_weights(weights, *, image_shape=None, titles=None, columns=5, axes=None
 
     Args:
         weights: array (d, units), one column per unit, as in the kernel of a Keras `Dense` layer or a linear
-            classifier; or already images, (units, h, w) or (units, h, w, channels) with 1 or 3 channels.
+            classifier, or (d,) for one unit; or already images, (units, h, w) or (units, h, w, channels) with 1 or 3 channels.
         image_shape: (h, w) or (h, w, channels) with h * w * channels = d; None where `weights` are images already.
         titles: sequence of str, one per unit, such as the class names.
         columns: int >= 1, images in a row.
@@ -162,6 +162,8 @@ def plot_graph(value, *, ax=None, title=None):
 def _weight_images(function, weights, image_shape):
     """Return the weights as (units, h, w), or as (units, h, w, 3) for colours."""
     weights = np.asarray(weights)
+    if weights.ndim == 1 and image_shape is not None:
+        weights = weights[:, None]
     if weights.ndim != 2 and image_shape is None:
         images = as_array(
             function, "weights", weights, "(units, h, w, channels)" if weights.ndim > 3 else "(units, h, w)"
