@@ -26,7 +26,8 @@ def plot_weights(weights, *, image_shape=None, titles=None, columns=5, axes=None
 
     Args:
         weights: array (d, units), one column per unit, as in the kernel of a Keras `Dense` layer or a linear
-            classifier, or (d,) for one unit; or already images, (units, h, w) or (units, h, w, channels) with 1 or 3 channels.
+            classifier, or (d,) for one unit; or already images, (units, h, w) or (units, h, w, channels), with 1 or 3
+            channels.
         image_shape: (h, w) or (h, w, channels) with h * w * channels = d; None where `weights` are images already.
         titles: sequence of str, one per unit, such as the class names.
         columns: int >= 1, images in a row.
