@@ -139,6 +139,21 @@ def bias(function, bias, filters, dtype):
         )  # fmt: skip
 
 
+def per_channel(function, channels, dtype, **arrays):
+    """Raise unless every array holds one number per channel of `x`, of this dtype."""
+    dtype = getattr(dtype, "name", str(dtype))
+    for name, array in arrays.items():
+        shape, kind = getattr(array, "shape", type(array).__name__), getattr(array, "dtype", None)
+        if shape != (channels,) or getattr(kind, "name", str(kind)) != dtype:
+            raise argument_error(
+                function, f"`{name}` must hold one number per channel of x, {channels} in all, of dtype {dtype}",
+                f"Use for example np.{'ones' if name in ('gamma', 'moving_variance', 'variance') else 'zeros'}"
+                f"({channels}, '{dtype}')",
+                **{f"{name}.shape": shape if isinstance(shape, str) else tuple(shape),
+                   f"{name}.dtype": getattr(kind, "name", str(kind))},
+            )  # fmt: skip
+
+
 def finite(function, **arrays):
     """Raise unless every number of every array (NumPy) is finite: one NaN would spread to all it meets."""
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""Convolution, bias and pooling as TensorFlow's own operations, with every padding and one spelling.
+"""Convolution, bias, pooling and batch normalisation as TensorFlow's own operations, with every padding, one spelling.
 
 `tf.nn.conv2d` does the work; these wrappers say what goes in and what comes out, take the paddings TensorFlow has no
 word for, and turn its errors into sentences. TensorFlow's names beside ours: `filters=` is our kernel, `strides` our
@@ -159,6 +159,76 @@ def avg_pool1d(x, pool_size=2, *, stride=None, padding="valid"):
         array([2., 1.])
     """
     return _pool("avg_pool1d", "AVG", x, _SEQUENCES, pool_size, stride, padding)
+
+
+def batch_norm(x, gamma, beta, mean=None, variance=None, *, epsilon=1e-3):
+    """Bring each channel to mean 0 and variance 1, then scale and shift it: y = gamma (x - mean) / std + beta.
+
+    One kernel, `FusedBatchNormV3`, reads x once where the formula written out reads and writes it several times. It
+    computes in float32 and knows no float64, which takes the formula. Two of its habits are undone here: the variance
+    it hands back is not the one it has used but that times count / (count - 1), and it lets gradients of mean and
+    variance vanish without a word (here they are None).
+
+    Args:
+        x: float tensor or array (..., c), two axes or more; mean and variance run over all of them but the last.
+        gamma, beta: float tensors or arrays (c,): standard deviation and mean of y. Their dtype is that of x, or
+            float32 where x is float16 or bfloat16.
+        mean, variance: float tensors or arrays (c,), dtype of gamma, to use in place of the batch's own, as at
+            inference; variance >= 0. No gradient flows to them. None (both) for those of the batch.
+        epsilon: float > 0, added to the variance under the root.
+
+    Returns:
+        (y, mean, variance): float tensor like x, and what was used, (c,), the variance biased (divided by the count).
+
+    Raises:
+        ValueError: shapes or dtypes disagree, the batch is empty, or only one of mean and variance is given.
+
+    Example:
+        >>> y, mean, variance = batch_norm(np.array([[1.0], [3.0]]), np.ones(1), np.zeros(1), epsilon=1e-9)
+        >>> y.numpy().round(6).tolist(), mean.numpy().tolist(), variance.numpy().tolist()
+        ([[-1.0], [1.0]], [2.0], [1.0])
+
+    Source: Ioffe & Szegedy, "Batch normalization", 2015; TensorFlow API, `tf.raw_ops.FusedBatchNormV3`.
+    """
+    function = "batch_norm"
+    given = {name: array for name, array in (("mean", mean), ("variance", variance)) if array is not None}
+    if len(given) == 1:
+        raise _checks.argument_error(
+            function, f"only `{next(iter(given))}` is given", "Pass mean and variance, or neither for the batch's own"
+        )
+    x, *channels = _tensors(function, x=x, gamma=gamma, beta=beta, **given)
+    if x.shape.rank < 2:
+        _checks.rank(function, "x", x, "(n, c)")
+    _checks.floating(function, x=x)
+    if 0 in x.shape:
+        raise _checks.argument_error(
+            function, "the batch must hold at least one number per channel", "Leave out empty batches",
+            **{"x.shape": tuple(x.shape)},
+        )  # fmt: skip
+    dtype = tf.float32 if x.dtype in (tf.float16, tf.bfloat16) else x.dtype
+    _checks.per_channel(function, x.shape[-1], dtype, **dict(zip(("gamma", "beta", *given), channels, strict=True)))
+    epsilon = _checks.positive(function, "epsilon", epsilon, example=0.001)
+    gamma, beta, *given = channels
+    given = [tf.stop_gradient(array) for array in given]
+
+    if x.dtype == tf.float64:
+        mean, variance = given or tf.nn.moments(x, list(range(x.shape.rank - 1)))
+        y = tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+        return y, tf.stop_gradient(mean), tf.stop_gradient(variance)
+
+    images = x if x.shape.rank == 4 else tf.reshape(x, (1, -1, 1, x.shape[-1]))  # the kernel takes images only
+    y, *used = tf.raw_ops.FusedBatchNormV3(
+        x=images, scale=gamma, offset=beta, mean=given[0] if given else [], variance=given[1] if given else [],
+        epsilon=epsilon, is_training=not given,
+    )[:3]  # fmt: skip
+    if x.shape.rank != 4:
+        y = tf.ensure_shape(tf.reshape(y, tf.shape(x)), x.shape)
+    if given:
+        return y, *given
+    mean, variance = map(tf.stop_gradient, used)
+    count = tf.cast(tf.size(x, tf.int64) // x.shape[-1], tf.float32)
+    # Of one number alone the variance is 0, whatever a kernel makes of a division by count - 1.
+    return y, mean, tf.where(count == 1, 0.0, variance * (count - 1) / count)
 
 
 def _convolve(function, x, kernel, stride, padding, dilation):

@@ -106,3 +106,81 @@ def test_errors_name_the_argument():
 
 def test_plain_numbers_and_lists_work():
     assert tfops.bias_add([[1.0, 2.0]], [1.0, 1.0]).numpy().tolist() == [[2.0, 3.0]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 5), min_size=2, max_size=5), given_statistics=st.booleans(),
+    dtype=st.sampled_from(["float16", "bfloat16", "float32", "float64"]), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_batch_norm_is_the_formula(shape, given_statistics, dtype, seed):
+    """The formula in NumPy and float64, on the very numbers that the tensor holds."""
+    rng, c = np.random.default_rng(seed), shape[-1]
+    small = dtype if dtype == "float64" else "float32"
+    gamma, beta, mean = rng.normal(size=(3, c)).astype(small)
+    variance = rng.uniform(0.5, 2, size=c).astype(small)
+    x = tf.cast(rng.normal(1, 2, size=shape), dtype)
+    y, *used = tfops.batch_norm(x, gamma, beta, *((mean, variance) if given_statistics else ()), epsilon=0.01)
+    numbers = tf.cast(x, tf.float64).numpy().reshape(-1, c)
+    if not given_statistics:
+        mean, variance = numbers.mean(0), numbers.var(0)
+    want = gamma * (numbers - mean) / np.sqrt(variance + 0.01) + beta
+    rtol = {"float64": 1e-10, "float32": 1e-5, "float16": 2e-3, "bfloat16": 2e-2}[dtype]  # the digits that y can hold
+    assert (y.dtype.name, tuple(y.shape), used[0].dtype.name) == (dtype, tuple(shape), small)
+    np.testing.assert_allclose(tf.cast(y, tf.float64), want.reshape(shape), rtol=rtol, atol=5 * rtol)
+    np.testing.assert_allclose(used, [mean, variance], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("given_statistics", [False, True])
+@pytest.mark.parametrize("shape", [(6, 3), (2, 3, 4, 2)])
+def test_batch_norm_gradients_by_kernel_and_by_formula(shape, given_statistics):
+    rng, c = np.random.default_rng(0), shape[-1]
+    arrays = [rng.normal(size=shape), rng.normal(size=c), rng.normal(size=c)]
+    arrays += [rng.normal(size=c), rng.uniform(1, 2, size=c)] if given_statistics else []
+    dy, gradients = rng.normal(size=shape), {}
+    for dtype in ("float32", "float64"):
+        tensors = [tf.constant(array, dtype) for array in arrays]
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(tensors)
+            y, mean, variance = tfops.batch_norm(*tensors)
+        gradients[dtype] = tape.gradient(y, tensors[:3], output_gradients=tf.constant(dy, dtype))
+        assert tape.gradient([mean, variance], tensors[:3]) == [None] * 3
+        assert tape.gradient(y, tensors[3:]) == [None] * len(tensors[3:])
+    for got, want in zip(*gradients.values(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_norm_traces_with_unknown_sizes_and_one_number_has_variance_0():
+    @tf.function(input_signature=[tf.TensorSpec((None, None, None, 2))])
+    def norm(x):
+        return tfops.batch_norm(x, tf.ones(2), tf.ones(2))
+
+    for size in ((3, 4, 5, 2), (1, 1, 1, 2)):
+        x = np.random.default_rng(0).normal(size=size).astype("float32")
+        y, mean, variance = norm(x)
+        np.testing.assert_allclose(mean, x.mean((0, 1, 2)), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(variance, x.var((0, 1, 2)), rtol=1e-5)
+    np.testing.assert_array_equal(y, np.ones((1, 1, 1, 2)))
+
+
+@pytest.mark.parametrize(
+    "arguments, settings, match",
+    [
+        ((np.ones(3), np.ones(3), np.ones(3)), {}, r"`x` must have 2 axes \(n, c\)"),
+        ((np.ones((2, 3), int), np.ones(3), np.ones(3)), {}, r"`x` must hold floating-point"),
+        ((np.ones((0, 3)), np.ones(3), np.ones(3)), {}, r"at least one number per channel \(x.shape=\(0, 3\)\)"),
+        ((np.ones((2, 3)), np.ones(2), np.ones(3)), {}, r"`gamma` must hold one number per channel of x, 3 in all"),
+        (
+            (np.ones((2, 3)), np.ones(3), np.ones(3, "float32")),
+            {},
+            r"`beta` must .* float64 .*np.zeros\(3, 'float64'\)",
+        ),
+        ((np.ones((2, 3), "float16"), np.ones(3, "float16"), np.ones(3)), {}, r"`gamma` must .* of dtype float32"),
+        ((np.ones((2, 3)), np.ones(3), np.ones(3), np.ones(3)), {}, r"only `mean` is given"),
+        ((np.ones((2, 3)), np.ones(3), np.ones(3), np.ones(3), np.ones(2)), {}, r"`variance` must hold one"),
+        ((np.ones((2, 3)), np.ones(3), np.ones(3)), {"epsilon": 0}, r"`epsilon` must be a number > 0"),
+    ],
+)
+def test_batch_norm_errors(arguments, settings, match):
+    with pytest.raises(ValueError, match=r"batch_norm: .*" + match):
+        tfops.batch_norm(*arguments, **settings)

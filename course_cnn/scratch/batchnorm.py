@@ -64,9 +64,23 @@ def batch_norm_forward(
     function = "batch_norm_forward"
     if len(getattr(x, "shape", ())) != 2:
         _checks.rank(function, "x", x, "(n, h, w, c)")
-    moving = _moving(function, x, moving_mean, moving_variance, training)
-    _check(function, x, momentum, epsilon, gamma=gamma, beta=beta, **moving)
-    moving_mean, moving_variance = moving.values()
+    _checks.floating(function, x=x)
+    if not x.size:
+        raise _checks.argument_error(
+            function, "the batch must hold at least one number per channel", "Leave out empty batches",
+            **{"x.shape": x.shape},
+        )  # fmt: skip
+    moving_mean, moving_variance = _moving(function, x, moving_mean, moving_variance, training)
+    per_channel = dict(gamma=gamma, beta=beta, moving_mean=moving_mean, moving_variance=moving_variance)
+    _checks.per_channel(function, x.shape[-1], x.dtype, **per_channel)
+    if moving_variance.min() < 0:
+        raise _checks.argument_error(
+            function, "a variance cannot be negative", "Start from np.ones, or check which array was passed",
+            **{"moving_variance.min()": float(moving_variance.min())},
+        )  # fmt: skip
+    momentum = _checks.rate(function, "momentum", momentum)
+    epsilon = _checks.positive(function, "epsilon", epsilon, example=0.001)
+
     if training:
         axes = tuple(range(x.ndim - 1))  # all but the channels; long sums are kept in float64
         mean = x.mean(axes, dtype="float64").astype(x.dtype)
@@ -118,9 +132,9 @@ def batch_norm_backward(dy, cache):
 
 
 def _moving(function, x, mean, variance, training):
-    """Return the moving statistics by name: the ones given, or those of a new layer."""
+    """Return the moving statistics: the ones given, or those of a new layer."""
     if mean is None and variance is None and training:
-        mean, variance = np.zeros(x.shape[-1], x.dtype), np.ones(x.shape[-1], x.dtype)
+        return np.zeros(x.shape[-1], x.dtype), np.ones(x.shape[-1], x.dtype)
     if mean is None or variance is None:
         raise _checks.argument_error(
             function,
@@ -130,35 +144,4 @@ def _moving(function, x, mean, variance, training):
             moving_mean="given" if mean is not None else None,
             moving_variance="given" if variance is not None else None,
         )  # fmt: skip
-    return {"moving_mean": mean, "moving_variance": variance}
-
-
-def _check(function, x, momentum, epsilon, **per_channel):
-    """Raise unless x holds something, each further array is one number per channel and the numbers make sense."""
-    if not x.size:
-        raise _checks.argument_error(
-            function, "the batch must hold at least one number per channel", "Leave out empty batches",
-            **{"x.shape": x.shape},
-        )  # fmt: skip
-    for name, array in per_channel.items():
-        if getattr(array, "shape", None) != x.shape[-1:]:
-            raise _checks.argument_error(
-                function, f"`{name}` must hold one number per channel of x, {x.shape[-1]} in all",
-                f"Use for example np.{'ones' if name in ('gamma', 'moving_variance') else 'zeros'}"
-                f"({x.shape[-1]}, '{x.dtype}')",
-                **{"x.shape": x.shape, f"{name}.shape": getattr(array, "shape", type(array).__name__)},
-            )  # fmt: skip
-    _checks.floating(function, x=x, **per_channel)
-    if not 0 <= momentum < 1:
-        raise _checks.argument_error(
-            function, "`momentum` must be in [0, 1), the share that is kept", "Use momentum=0.99", momentum=momentum
-        )
-    if not 0 < epsilon < np.inf:
-        raise _checks.argument_error(
-            function, "`epsilon` must be a small number above 0", "Use epsilon=0.001", epsilon=epsilon
-        )
-    if per_channel["moving_variance"].min() < 0:
-        raise _checks.argument_error(
-            function, "a variance cannot be negative", "Start from np.ones, or check which array was passed",
-            **{"moving_variance.min()": float(per_channel["moving_variance"].min())},
-        )  # fmt: skip
+    return mean, variance
