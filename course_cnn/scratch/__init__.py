@@ -31,14 +31,39 @@ from course_cnn.scratch.losses import (
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
+from course_cnn.scratch.network import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool2D,
+    ReLU,
+    Sequential,
+    Sigmoid,
+    Tanh,
+    build_lenet5,
+)
 from course_cnn.scratch.optimizers import adagrad, adam, momentum, rmsprop, sgd
 from course_cnn.scratch.pool import avg_pool2d_backward, avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward
 from course_cnn.scratch.signal import convolve1d, convolve2d, correlate1d, correlate2d, flip
 
 __all__ = [
+    "AvgPool2D",
+    "BatchNorm",
+    "Conv2D",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "MaxPool2D",
     "MulticlassPerceptron",
     "Perceptron",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
     "SoftmaxRegression",
+    "Tanh",
     "Value",
     "adagrad",
     "adam",
@@ -48,6 +73,7 @@ __all__ = [
     "batch_norm_forward",
     "bias_add_backward",
     "bias_add_forward",
+    "build_lenet5",
     "check_gradient",
     "conv1d_backward",
     "conv1d_forward",

@@ -92,6 +92,11 @@ def in_batches(work, n, bytes_per_image):
             return [future.result() for future in futures]
 
 
+def one_thread():
+    """Hold the matrix products to one thread while `with one_thread():` lasts, and `in_batches` with them."""
+    return _blas().limit(limits=1)
+
+
 _one_at_a_time = threading.Lock()  # the limit holds for the whole process: two calls would undo each other's
 
 
