@@ -236,7 +236,7 @@ def _check_targets(function, scores, targets, name="targets"):
 def _check_probabilities(function, scores, labels):
     _check_targets(function, scores, labels, "labels")
     sums = labels.sum(axis=1)
-    if labels.min() < 0 or labels.max() > 1 or abs(sums - 1).max() > 1e-4:
+    if labels.min() < 0 or abs(sums - 1).max() > 1e-4:
         raise _checks.argument_error(
             function, "target probabilities must lie in [0, 1] and each row must sum to 1",
             "Divide amounts >= 0 by their sum: labels / labels.sum(axis=1, keepdims=True)",

@@ -218,7 +218,7 @@ def test_label_errors(loss, scores, labels, message):
     [
         (np.array([[0.5, 0.6, 0.0], [0, 0, 1]]), r"each row must sum to 1 \(.*row_sums=\(1.0, 1.1\)\)"),
         (np.array([[1.5, -0.5, 0.0], [0, 0, 1]]), r"must lie in \[0, 1\] .*smallest=-0.5, largest=1.5"),
-        (np.array([[2.0, 0.0, -1.0], [0, 0, 1]]), r"must lie in \[0, 1\]"),
+        (np.array([[-0.2, 0.6, 0.6], [0, 0, 1]]), r"must lie in \[0, 1\] .*smallest=-0.2, largest=1.0"),
         (np.array([[np.nan, 0.0, 1.0], [0, 0, 1]]), "`labels` must hold finite numbers"),
         (np.array([[1, 0, 0], [0, 0, 1]]), "`labels` must hold floating-point numbers"),
         (np.array([[1, 0, 0], [0, 0, 1]], "float32"), "all arrays must share one dtype"),
