@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from course_cnn import _checks, _progress
+from course_cnn import augment as augmentation
 from course_cnn._tensorflow import tf
 
 # isort: split
@@ -25,8 +26,10 @@ class Record:
 
     history: dict of lists, one entry per finished epoch: `loss`, `accuracy` (a mean over the epoch, while the weights
     still moved) and, measured after the epoch on images not trained on, `val_loss`, `val_accuracy`.
-    validation: "test", the held-back fraction, or None. params: numbers in the model. seconds: wall clock, not shown by
-    `repr`, which is the same on every run.
+    validation: "test", the held-back fraction, or None. params: numbers in the model. learning_rate: at the first step;
+    schedule: the settings of what it then followed, as Keras writes them, or None if it stayed. kept_epoch: with early
+    stopping, the epoch (from 1) whose weights the model has now. seconds: wall clock, not shown by `repr`, which is the
+    same on every run.
     """
 
     history: dict
@@ -38,14 +41,21 @@ class Record:
     params: int
     validation: str | float | None
     interrupted: bool = False
+    schedule: dict | None = None
+    stopped_early: bool = False
+    kept_epoch: int | None = None
 
     @property
     def final(self):
-        """Dict with the last entry of each history; empty if no epoch was finished."""
-        return {name: values[-1] for name, values in self.history.items()}
+        """Dict with the entry of each history for the weights the model has now; empty if no epoch was finished.
+
+        That is the last entry, or with early stopping the one of `kept_epoch`.
+        """
+        return {name: values[(self.kept_epoch or 0) - 1] for name, values in self.history.items()}
 
     def __repr__(self):
         text = f"Record: {self.epochs} epoch{'s' * (self.epochs != 1)}{', interrupted' * self.interrupted}"
+        text += ", stopped early" * self.stopped_early + f", epoch {self.kept_epoch} kept" * bool(self.kept_epoch)
         if "val_accuracy" in self.final:
             split = "test" if self.validation == "test" else "validation"
             return f"{text}, {split} accuracy {self.final['val_accuracy']:.3f}"
@@ -92,6 +102,57 @@ class Evaluation:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class LearningRateSearch:
+    """The loss at one learning rate after the other, from small to large. Made by `find_learning_rate`.
+
+    learning_rates: float array (n,), tried in this order, each for one step. losses: float array (n,), of each batch
+    before its step. smoothed: float array (n,), their fading mean. suggestion: a tenth of the rate at which `smoothed`
+    is lowest, or None if it never fell by a twentieth. diverged: the loss grew to four times its lowest or was not
+    finite any more, and the search stopped there, before the largest rate asked for.
+    """
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    suggestion: float | None
+    diverged: bool
+
+    def __repr__(self):
+        found = "none" if self.suggestion is None else f"{self.suggestion:.2g}"
+        end = f"diverged at {self.learning_rates[-1]:.2g}" if self.diverged else "did not diverge"
+        return f"LearningRateSearch: suggestion {found}, {end}"
+
+
+@keras.saving.register_keras_serializable(package="course_cnn")
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+    """Let the learning rate rise evenly during the first steps, then follow another schedule from its beginning.
+
+    Step t, from 0, has (t + 1) / (warmup + 1) of the rate at which `after` begins.
+
+    Args:
+        after: `keras.optimizers.schedules.LearningRateSchedule`.
+        warmup: int >= 1, steps.
+
+    Source: Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1 hour", 2017, section 2.2.
+    """
+
+    def __init__(self, after, warmup):
+        self.after, self.warmup = after, _checks.integer("WarmUp", "warmup", warmup, minimum=1)
+
+    def __call__(self, step):
+        step = keras.ops.cast(step, "float32")
+        rising = self.after(0.0) * (step + 1) / (self.warmup + 1)
+        return keras.ops.where(step < self.warmup, rising, self.after(keras.ops.maximum(step - self.warmup, 0)))
+
+    def get_config(self):
+        return {"after": keras.optimizers.schedules.serialize(self.after), "warmup": self.warmup}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.optimizers.schedules.deserialize(config["after"]), config["warmup"])
+
+
 def seed_everything(seed):
     """Make what follows repeatable: seed Python, NumPy and TensorFlow, and let TensorFlow use only exact repeats.
 
@@ -118,8 +179,8 @@ def seed_everything(seed):
 
 
 def fit(
-    model, dataset, *, epochs=15, batch_size=16, learning_rate=2e-3, optimizer=None, validation="test", seed=None,
-    callbacks=(), verbose=None,
+    model, dataset, *, epochs=15, batch_size=16, learning_rate=2e-3, optimizer=None, validation="test", patience=None,
+    augment=None, seed=None, callbacks=(), verbose=None,
 ):  # fmt: skip
     """Compile a classifier with cross-entropy on logits and train it. Interrupt it and keep what was learned so far.
 
@@ -134,10 +195,16 @@ def fit(
             `x_test`, `y_test` for validation on them.
         epochs: int >= 1, passes over the training images.
         batch_size: int >= 1, images per step.
-        learning_rate: float > 0; not used when `optimizer` is an object, which has its own.
+        learning_rate: float > 0; or such as ("cosine", 0.01), the kind of a `schedule` that ends with the last epoch,
+            and its largest rate; or a schedule object. Not used when `optimizer` is an object, which has its own.
         optimizer: None for Adam, a name such as "sgd", or a `keras.optimizers` object not yet used on another model.
         validation: "test" for the test split, a fraction between 0 and 1 of the training images to hold back (drawn
             at random), or None. Who picks settings by looking at the result should hold back a fraction.
+        patience: None, or int >= 1: stop when the loss on held-back images has not been lower than ever for so many
+            epochs, and go back to the weights of the best one (`Record.kept_epoch`). Needs a fraction for `validation`:
+            who stops by the test images has chosen the weights that suit them, and measures too good a figure.
+        augment: None, or a Keras layer (`augment.build`, a Sequential of Keras's random layers) that changes every
+            training batch as it is drawn, each time in another way. Validation images stay as they are.
         seed: int, calls `seed_everything`; or None. The weights of the model are already drawn by then.
         callbacks: sequence of `keras.callbacks.Callback`.
         verbose: True for a progress bar, False for silence. None: a bar where somebody watches, that is in a terminal,
@@ -167,31 +234,190 @@ def fit(
     batch_size = _checks.integer("fit", "batch_size", batch_size, minimum=1)
     if seed is not None:
         seed_everything(_seed("fit", seed))
-    optimizer = _optimizer(optimizer, learning_rate)
+    stopper = _stopper(patience, validation)
     train, held_back = _splits(model, dataset, validation, seed)
+    optimizer = _optimizer("fit", optimizer, learning_rate, epochs * math.ceil(len(train[0]) / batch_size))
+    batches = _batches(*train, batch_size, shuffle=True, augment=_augment(augment, train[0]), seed=seed)
 
     model.compile(
         optimizer=optimizer, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
     )
     learning_rate = float(optimizer.learning_rate)  # before a callback or a schedule changes it
+    schedule = optimizer.get_config()["learning_rate"]
     history, interrupted, start = keras.callbacks.History(), False, time.perf_counter()
     with _progress.progress(verbose) as show:
         try:
             model.fit(
-                _batches(*train, batch_size, shuffle=True),
+                batches,
                 validation_data=held_back and _batches(*held_back, batch_size),
                 epochs=epochs,
                 shuffle=False,  # the batches are shuffled already
-                callbacks=[history, *([_Watch(show)] if show else []), *callbacks],
+                callbacks=[history, *([_Watch(show)] if show else []), *([stopper] if stopper else []), *callbacks],
                 verbose=0,
             )
         except KeyboardInterrupt:
             interrupted = True
+            if stopper:
+                stopper.on_train_end()  # back to the best weights
+    kept = stopper is not None and stopper.best_weights is not None
     return Record(
         history={name: [float(value) for value in values] for name, values in history.history.items()},
         epochs=len(history.history.get("loss", ())), seconds=time.perf_counter() - start, seed=seed,
         batch_size=batch_size, learning_rate=learning_rate, params=model.count_params(), validation=validation,
-        interrupted=interrupted,
+        interrupted=interrupted, schedule=schedule if isinstance(schedule, dict) else None,
+        stopped_early=kept and stopper.stopped_epoch > 0, kept_epoch=stopper.best_epoch + 1 if kept else None,
+    )  # fmt: skip
+
+
+def schedule(kind, learning_rate, steps, *, warmup=0, end=0.01):
+    """Make a schedule: the learning rate as a function of the number of steps taken.
+
+    Args:
+        kind: "constant"; "step": two drops, after 1/2 and 3/4 of the steps; "exponential": in equal ratios; "cosine":
+            along half a cosine, flat at both ends.
+        learning_rate: float > 0, the largest.
+        steps: int >= 1, steps of the whole training: epochs * ceil(images / batch_size). Then it stays where it is,
+            but for "exponential", which goes on falling.
+        warmup: int >= 0 and below `steps`, the first steps, in which the rate rises evenly to `learning_rate`.
+        end: float in (0, 1), the share of `learning_rate` that is left at the end; 0 also for "cosine".
+
+    Returns:
+        `keras.optimizers.schedules.LearningRateSchedule`, for `fit` and every Keras optimiser.
+
+    Raises:
+        ValueError: an argument is out of its range.
+
+    Example:
+        >>> schedule_values(schedule("step", 0.1, 8), 8)
+        array([0.1  , 0.1  , 0.1  , 0.1  , 0.01 , 0.01 , 0.001, 0.001],
+              dtype=float32)
+
+    Source: He et al., "Deep residual learning", 2016, section 4.2 ("step"); Loshchilov & Hutter, "SGDR", 2017,
+    section 3 ("cosine").
+    """
+    schedules = keras.optimizers.schedules
+    _checks.choice("schedule", "kind", kind, ("constant", "step", "exponential", "cosine"))
+    rate = _checks.positive("schedule", "learning_rate", learning_rate, 0.001)
+    steps = _checks.integer("schedule", "steps", steps, minimum=1)
+    warmup = _checks.integer("schedule", "warmup", warmup, minimum=0)
+    end = _checks.rate("schedule", "end", end)
+    if warmup >= steps:
+        raise _checks.argument_error(
+            "schedule", "`warmup` must be below `steps`", f"Use for example warmup={steps // 10}", warmup=warmup,
+            steps=steps,
+        )  # fmt: skip
+    if end == 0 and kind in ("step", "exponential"):
+        raise _checks.argument_error(
+            "schedule", f'`end` must be above 0 for "{kind}", which multiplies', "Use end=0.01", end=end
+        )
+    left = steps - warmup
+    if kind == "constant":
+        after = schedules.ExponentialDecay(rate, left, 1.0)
+    elif kind == "step":  # Keras drops after the boundary
+        after = schedules.PiecewiseConstantDecay(
+            [left // 2 - 1, 3 * left // 4 - 1], [rate, rate * end**0.5, rate * end]
+        )
+    elif kind == "exponential":
+        after = schedules.ExponentialDecay(rate, left, end)
+    else:
+        after = schedules.CosineDecay(rate, left, alpha=end)
+    return WarmUp(after, warmup) if warmup else after
+
+
+def schedule_values(schedule, steps):
+    """Look up the learning rate of each step, to draw it with `plots.plot_schedule`.
+
+    Args:
+        schedule: `keras.optimizers.schedules.LearningRateSchedule`, as from `schedule`.
+        steps: int >= 1.
+
+    Returns:
+        float32 array (steps,), the rates at step 0, 1, …, as Keras computes them.
+
+    Raises:
+        ValueError: `schedule` is not a schedule, or `steps` < 1.
+
+    Example:
+        >>> schedule_values(schedule("constant", 0.5, 6, warmup=3), 6)
+        array([0.125, 0.25 , 0.375, 0.5  , 0.5  , 0.5  ], dtype=float32)
+    """
+    steps = _checks.integer("schedule_values", "steps", steps, minimum=1)
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        raise _checks.argument_error(
+            "schedule_values", "`schedule` must be a Keras learning-rate schedule",
+            'Make one: training.schedule("cosine", 0.01, steps)', schedule=schedule,
+        )  # fmt: skip
+    return np.array([schedule(step) for step in range(steps)], "float32")
+
+
+def find_learning_rate(
+    model, dataset, *, low=1e-6, high=1.0, steps=100, batch_size=16, optimizer=None, seed=0, verbose=None
+):
+    """Try learning rates from small to large, one per step, and watch the loss: it falls, then it blows up.
+
+    The model is left as it was found, also after Ctrl-C: weights, moving means and random states. It is not compiled.
+
+    Args:
+        model, dataset: as for `fit`. Only the training images are used.
+        low, high: float > 0, the first and the last learning rate; each is the one before times the same factor.
+        steps: int >= 10, rates to try.
+        batch_size: int >= 1, images per step; use the one you will train with.
+        optimizer: as for `fit`. An object serves as a pattern and is left as it is; its learning rate is not used.
+        seed: int >= 0, draws the order of the images, and touches no other random number.
+        verbose: as for `fit`.
+
+    Returns:
+        `LearningRateSearch(learning_rates, losses, smoothed, suggestion, diverged)`, for `plots.plot_learning_rates`.
+
+    Raises:
+        ValueError: as for `fit`; low >= high.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> dots = SimpleNamespace(x_train=np.eye(4, dtype="float32"), y_train=np.arange(4))
+        >>> model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(4, kernel_initializer="zeros")])
+        >>> search = find_learning_rate(model, dots, steps=50, batch_size=4)
+        >>> search.losses.shape, 0.01 < search.suggestion < 1
+        ((50,), True)
+
+    Source: Smith, "Cyclical learning rates for training neural networks", 2017, section 3.3.
+    """
+    function = "find_learning_rate"
+    low, high = _checks.positive(function, "low", low, 1e-6), _checks.positive(function, "high", high, 1.0)
+    if low >= high:
+        raise _checks.argument_error(
+            function, "`low` must be below `high`", f"Use for example low={high / 1e6:g}", low=low, high=high
+        )
+    steps = _checks.integer(function, "steps", steps, minimum=10)
+    batch_size = _checks.integer(function, "batch_size", batch_size, minimum=1)
+    rng = np.random.default_rng(_seed(function, seed))
+    optimizer = _optimizer(function, optimizer, low)
+    optimizer = type(optimizer).from_config({**optimizer.get_config(), "learning_rate": low})
+    (x, y), _ = _splits(model, dataset, None, None, function)
+
+    rates, losses, smoothed, mean = np.geomspace(low, high, steps), [], [], 0.0
+    order = np.concatenate([rng.permutation(len(x)) for _ in range(math.ceil(steps * batch_size / len(x)))])
+    before = [variable.numpy().copy() for variable in model.variables]
+    try:
+        with _progress.progress(verbose) as show:
+            for step, rate in enumerate(rates):
+                batch = order[step * batch_size : (step + 1) * batch_size]
+                optimizer.learning_rate = rate
+                losses.append(_one_step(model, optimizer, x[batch], y[batch]))
+                mean = 0.9 * mean + 0.1 * losses[-1]
+                smoothed.append(mean / (1 - 0.9 ** (step + 1)))
+                if not smoothed[-1] <= 4 * min(smoothed):  # True for nan, too
+                    break
+                if show:
+                    show((step + 1) / steps, f"learning rate {rate:.2g}  loss {losses[-1]:.3f}")
+    finally:
+        for variable, value in zip(model.variables, before, strict=True):
+            variable.assign(value)
+    lowest = int(np.nan_to_num(smoothed, nan=np.inf).argmin())
+    return LearningRateSearch(
+        rates[: len(losses)], np.array(losses), np.array(smoothed),
+        suggestion=float(rates[lowest]) / 10 if smoothed[lowest] < 0.95 * smoothed[0] else None,
+        diverged=not smoothed[-1] <= 4 * smoothed[lowest],
     )  # fmt: skip
 
 
@@ -239,45 +465,82 @@ def _seed(function, seed):
     return number
 
 
-def _optimizer(optimizer, learning_rate):
+def _stopper(patience, validation):
+    """Return the callback that stops early, or None; raise if there is nothing to judge by, or only the test images."""
+    if patience is None:
+        return None
+    patience = _checks.integer("fit", "patience", patience, minimum=1)
+    if validation is None or validation == "test":
+        raise _checks.argument_error(
+            "fit", "`patience` needs training images that are held back to judge by; the test images must not decide "
+            "when to stop", "Use validation=0.1", patience=patience, validation=validation,
+        )  # fmt: skip
+    return keras.callbacks.EarlyStopping("val_loss", patience=patience, restore_best_weights=True)
+
+
+def _augment(augment, x):
+    """Return the checked and built augmentation layer, or None."""
+    if augment is None:
+        return None
+    if not isinstance(augment, keras.layers.Layer):
+        raise _checks.argument_error(
+            "fit", "`augment` must be None or a Keras layer", "Make one: augment.build(shift=0.1)", augment=augment
+        )
+    after = augment(x[:2], training=True)  # also makes its variables, which cannot be made inside the pipeline
+    if tuple(after.shape[1:]) != x.shape[1:]:
+        raise _checks.argument_error(
+            "fit", "`augment` must keep the size of the images", "Build it with crop, which enlarges again",
+            before=x.shape[1:], after=tuple(after.shape[1:]),
+        )  # fmt: skip
+    return augment
+
+
+def _one_step(model, optimizer, x, y):
+    """Take one training step outside of `model.fit`, which would need the model compiled; return the loss before it."""
+    with tf.GradientTape() as tape:
+        logits = model(x, training=True)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(y, logits) + sum(model.losses)
+    optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+    return float(loss)
+
+
+def _optimizer(function, optimizer, learning_rate, steps=None):
     """Return an optimizer object: Adam, the named one with this learning rate, or the one given."""
     if isinstance(optimizer, keras.optimizers.Optimizer):
         return optimizer
-    if isinstance(learning_rate, bool) or not isinstance(learning_rate, (int, float)) or not 0 < learning_rate < 1e6:
-        raise _checks.argument_error(
-            "fit", "`learning_rate` must be a number > 0", "Use for example learning_rate=0.001",
-            learning_rate=learning_rate,
-        )  # fmt: skip
+    if isinstance(learning_rate, tuple) and len(learning_rate) == 2:
+        learning_rate = schedule(*learning_rate, steps)
+    if not isinstance(learning_rate, keras.optimizers.schedules.LearningRateSchedule):
+        learning_rate = _checks.positive(function, "learning_rate", learning_rate, 0.001)
     try:
-        return keras.optimizers.get(
-            {"class_name": optimizer or "adam", "config": {"learning_rate": float(learning_rate)}}
-        )
+        kind = type(keras.optimizers.get(optimizer or "adam"))
     except (ValueError, TypeError, AttributeError):
         raise _checks.argument_error(
-            "fit", '`optimizer` must be None, a name such as "sgd", or a keras.optimizers object',
+            function, '`optimizer` must be None, a name such as "sgd", or a keras.optimizers object',
             'Use optimizer="adam"', optimizer=optimizer,
         ) from None  # fmt: skip
+    return kind(learning_rate=learning_rate)
 
 
-def _splits(model, dataset, validation, seed):
+def _splits(model, dataset, validation, seed, function="fit"):
     """Return checked ((x, y) to train on, (x, y) to validate on or None)."""
     wanted = ["x_train", "y_train"] + (["x_test", "y_test"] if validation == "test" else [])
     missing = [name for name in wanted if not hasattr(dataset, name)]
     if missing:
         raise _checks.argument_error(
-            "fit", f"`dataset` must have {', '.join(wanted)}; it lacks {', '.join(missing)}",
+            function, f"`dataset` must have {', '.join(wanted)}; it lacks {', '.join(missing)}",
             "Pass what datasets.load returns" + (", or validation=None" if validation == "test" else ""),
             **{"type(dataset)": type(dataset).__name__},
         )  # fmt: skip
-    x, y = _checked("fit", model, dataset.x_train, dataset.y_train, "x_train", "y_train")
+    x, y = _checked(function, model, dataset.x_train, dataset.y_train, "x_train", "y_train")
     if validation is None:
         return (x, y), None
     if validation == "test":
-        return (x, y), _checked("fit", model, dataset.x_test, dataset.y_test, "x_test", "y_test")
+        return (x, y), _checked(function, model, dataset.x_test, dataset.y_test, "x_test", "y_test")
     held = round(len(x) * validation) if isinstance(validation, float) and 0 < validation < 1 else 0
     if not 0 < held < len(x):
         raise _checks.argument_error(
-            "fit", '`validation` must be "test", None or a fraction that leaves images on both sides',
+            function, '`validation` must be "test", None or a fraction that leaves images on both sides',
             "Use validation=0.25", validation=validation, images=len(x),
         )  # fmt: skip
     order = np.random.default_rng(seed).permutation(len(x))
@@ -339,7 +602,7 @@ def _checked(function, model, x, y, x_name, y_name):
     return x, y
 
 
-def _batches(x, y, batch_size, *, shuffle=False):
+def _batches(x, y, batch_size, *, shuffle=False, augment=None, seed=None):
     """Return a tf.data.Dataset of (images, labels). Numbers are drawn and shuffled, images fetched when needed.
 
     Given arrays, Keras makes one that fetches in parallel; under op determinism TensorFlow 2.21 rewrites that and logs
@@ -350,7 +613,13 @@ def _batches(x, y, batch_size, *, shuffle=False):
         numbers = numbers.shuffle(len(x))
     with tf.device("CPU"):
         x, y = tf.constant(x), tf.constant(y)
-    return numbers.batch(batch_size).map(lambda i: (tf.gather(x, i), tf.gather(y, i))).prefetch(2)
+    batches = numbers.batch(batch_size).map(lambda i: (tf.gather(x, i), tf.gather(y, i)))
+    if augment is not None:
+        draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+        batches = tf.data.Dataset.zip(batches, draws).map(
+            lambda batch, draw: (augmentation._augment(augment, batch[0], draw), batch[1])
+        )
+    return batches.prefetch(2)
 
 
 class _Watch(keras.callbacks.Callback):

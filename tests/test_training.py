@@ -67,6 +67,7 @@ def test_fit_repeats_and_learns(dots):
     assert all(len(values) == 3 for values in first.history.values())
     assert first.seconds > 0
     assert not first.interrupted
+    assert (first.schedule, first.stopped_early, first.kept_epoch) == (None, False, None)
 
 
 def test_fit_takes_the_steps_of_plain_gradient_descent(dots):
@@ -121,10 +122,10 @@ def test_optimizer_by_name_and_as_object(dots):
     record = training.fit(model := line(), dots, epochs=1, optimizer=momentum, learning_rate=0.001)
     assert model.optimizer is momentum
     assert record.learning_rate == 0.25
-    named = training._optimizer("rmsprop", 0.125)
+    named = training._optimizer("fit", "rmsprop", 0.125)
     assert isinstance(named, keras.optimizers.RMSprop)
     assert float(named.learning_rate) == 0.125
-    assert isinstance(training._optimizer(None, 1e-3), keras.optimizers.Adam)
+    assert isinstance(training._optimizer("fit", None, 1e-3), keras.optimizers.Adam)
 
 
 class Interrupt(keras.callbacks.Callback):
@@ -286,11 +287,348 @@ def test_models_without_input_shape_are_built_by_the_data(dots):
         ({"validation": 1.5}, "leaves images on both sides"),
         ({"validation": "train"}, "leaves images on both sides"),
         ({"seed": -1}, "`seed` must be"),
+        ({"learning_rate": ("cosine", 0)}, "`learning_rate` must be a number > 0"),
+        ({"learning_rate": ("linear", 0.1)}, "`kind` must be one of 'constant', 'step', 'exponential', 'cosine'"),
+        ({"learning_rate": ("cosine",)}, "`learning_rate` must be a number > 0"),
+        ({"patience": 0, "validation": 0.2}, "`patience` must be an integer >= 1"),
+        ({"patience": 2}, "held back to judge by; the test images must not .*validation='test'.*validation=0.1"),
+        ({"patience": 2, "validation": None}, "held back to judge by"),
+        ({"augment": lambda x: x}, r"`augment` must be None or a Keras layer .*augment.build"),
+        ({"augment": keras.layers.Dense(3)}, r"`augment` must keep the size .*before=\(2,\), after=\(3,\)"),
     ],
 )
 def test_wrong_settings_are_refused(dots, settings, message):
-    with pytest.raises(ValueError, match=f"fit: .*{message}"):
+    with pytest.raises(ValueError, match=f"(fit|schedule): .*{message}"):
         training.fit(line(), dots, **settings)
+
+
+# Schedules
+
+KINDS = ["constant", "step", "exponential", "cosine"]
+
+
+@pytest.mark.parametrize(
+    "kind, share",
+    [
+        ("constant", lambda p: np.ones_like(p)),
+        ("step", lambda p: np.where(p < 0.5, 1, np.where(p < 0.75, 0.2, 0.04))),
+        ("exponential", lambda p: 0.04**p),
+        ("cosine", lambda p: 0.04 + 0.96 * (1 + np.cos(np.pi * np.minimum(p, 1))) / 2),
+    ],
+)
+def test_schedules_by_their_formulas(kind, share):
+    made = training.schedule(kind, 0.5, 40, end=0.04)
+    progress = np.arange(50) / 40  # and a little beyond the end
+    np.testing.assert_allclose(training.schedule_values(made, 50), 0.5 * share(progress), rtol=1e-5)
+    warm = training.schedule_values(training.schedule(kind, 0.5, 44, end=0.04, warmup=4), 54)
+    np.testing.assert_allclose(warm, np.append([0.1, 0.2, 0.3, 0.4], 0.5 * share(progress)), rtol=1e-5)
+
+
+def test_warm_up_is_the_one_keras_has_for_cosine():
+    ours = training.schedule("cosine", 0.5, 44, warmup=4, end=0)
+    theirs = keras.optimizers.schedules.CosineDecay(0.1, 40, warmup_target=0.5, warmup_steps=4)
+    np.testing.assert_allclose(*(training.schedule_values(one, 50) for one in (ours, theirs)), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("steps", [4, 1000])
+def test_schedules_save_and_load(kind, warmup, steps):
+    made = training.schedule(kind, 0.1, steps, warmup=warmup)
+    written = json.loads(json.dumps(keras.optimizers.schedules.serialize(made)))
+    read = keras.optimizers.schedules.deserialize(written)
+    np.testing.assert_array_equal(*(training.schedule_values(one, 8) for one in (made, read)))
+    assert 0 < training.schedule_values(made, 8).min() <= training.schedule_values(made, 8).max() <= np.float32(0.1)
+
+
+@pytest.mark.parametrize(
+    "args, settings, message",
+    [
+        (("linear", 0.1, 10), {}, "schedule: `kind` must be one of 'constant', 'step', 'exponential', 'cosine'"),
+        (("step", -0.1, 10), {}, "schedule: `learning_rate` must be a number > 0"),
+        (("step", 0.1, 0), {}, "schedule: `steps` must be an integer >= 1"),
+        (("cosine", 0.1, 10), {"warmup": -1}, "schedule: `warmup` must be an integer >= 0"),
+        (("cosine", 0.1, 10), {"warmup": 10}, "`warmup` must be below `steps`.*warmup=10, steps=10.*warmup=1"),
+        (("cosine", 0.1, 10), {"end": 1.0}, "schedule: `end` must be a number from 0 to below 1"),
+        (("exponential", 0.1, 10), {"end": 0}, "schedule: `end` must be above 0 for .*end=0.01"),
+    ],
+)
+def test_wrong_schedules_are_refused(args, settings, message):
+    with pytest.raises(ValueError, match=message):
+        training.schedule(*args, **settings)
+
+
+def test_schedule_values_refuses():
+    with pytest.raises(ValueError, match=r"schedule_values: `schedule` must be .*training.schedule\("):
+        training.schedule_values(0.1, 10)
+    with pytest.raises(ValueError, match="schedule_values: `steps` must be"):
+        training.schedule_values(training.schedule("constant", 0.1, 10), 0)
+
+
+def test_fit_follows_a_schedule(dots):
+    """Two epochs of 13 steps; the rates the optimiser had, against the formula."""
+    used = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: used.append(float(model.optimizer.learning_rate))
+    )
+    model = line()
+    record = training.fit(model, dots, epochs=2, learning_rate=("cosine", 0.5), callbacks=[watch])
+    want = training.schedule_values(training.schedule("cosine", 0.5, 26), 26)
+    np.testing.assert_allclose(used, want, rtol=1e-5)
+    assert record.learning_rate == 0.5
+    assert record.schedule["class_name"] == "CosineDecay"
+    assert training.Record(**json.loads(record.to_json())) == record
+    own = training.schedule("step", 0.5, 26, warmup=4)
+    named = training.fit(line(), dots, epochs=1, learning_rate=own, optimizer="sgd")
+    assert named.learning_rate == pytest.approx(0.1)
+    assert named.schedule["config"]["warmup"] == 4
+
+
+# Early stopping
+
+
+class Losses(keras.callbacks.Callback):
+    """Replaces what is measured on the held-back images, so that a test decides which epoch is best."""
+
+    def __init__(self, losses):
+        super().__init__()
+        self.losses, self.weights = losses, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(self.model.get_weights()[0])
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Make `val_loss` what a list says, as seen by early stopping and the record."""
+
+    def script(losses):
+        callback, evaluate = Losses(losses), keras.Model.evaluate
+
+        def told(model, *args, **settings):
+            logs = evaluate(model, *args, **settings)
+            return {**logs, "loss": losses[len(callback.weights)]}
+
+        monkeypatch.setattr(keras.Model, "evaluate", told)
+        return callback
+
+    return script
+
+
+def test_early_stopping_goes_back_to_the_best_epoch(dots, scripted):
+    watch, model = scripted([5, 3, 4, 2, 6, 7, 3, 1]), line()
+    record = training.fit(model, dots, epochs=8, validation=0.2, patience=3, callbacks=[watch])
+    assert record.history["val_loss"] == [5, 3, 4, 2, 6, 7, 3]
+    assert (record.epochs, record.stopped_early, record.kept_epoch) == (7, True, 4)
+    np.testing.assert_array_equal(model.get_weights()[0], watch.weights[3])
+    assert record.final["val_loss"] == 2
+    assert record.final["accuracy"] == record.history["accuracy"][3]
+    assert repr(record).startswith("Record: 7 epochs, stopped early, epoch 4 kept, validation accuracy 0.")
+    assert training.Record(**json.loads(record.to_json())) == record
+
+
+def test_patience_that_does_not_run_out_still_keeps_the_best_epoch(dots, scripted):
+    watch, model = scripted([5, 3, 4]), line()
+    record = training.fit(model, dots, epochs=3, validation=0.2, patience=3, callbacks=[watch])
+    assert (record.epochs, record.stopped_early, record.kept_epoch) == (3, False, 2)
+    np.testing.assert_array_equal(model.get_weights()[0], watch.weights[1])
+    assert repr(record).startswith("Record: 3 epochs, epoch 2 kept, ")
+
+
+def test_interruption_goes_back_to_the_best_epoch(dots, scripted):
+    watch, model = scripted([5, 3, 4, 4]), line()
+    record = training.fit(model, dots, epochs=9, validation=0.2, patience=8, callbacks=[watch, Interrupt(4)])
+    assert (record.interrupted, record.stopped_early, record.kept_epoch) == (True, False, 2)
+    np.testing.assert_array_equal(model.get_weights()[0], watch.weights[1])
+    record = training.fit(line(), dots, validation=0.2, patience=2, callbacks=[Interrupt(0)])
+    assert (record.final, record.kept_epoch, repr(record)) == ({}, None, "Record: 0 epochs, interrupted")
+
+
+# Augmentation
+
+
+class Noise(keras.layers.Layer):
+    """Adds noise to training images."""
+
+    def __init__(self, size=1.0):
+        super().__init__()
+        self.size, self.generator = size, keras.random.SeedGenerator(5)
+
+    def call(self, images, training=False):
+        noise = keras.random.normal(keras.ops.shape(images), stddev=self.size, seed=self.generator)
+        return images + noise if training else images
+
+
+def test_augmentation_changes_every_batch_anew_and_repeats_by_the_seed(dots):
+    x, y = dots.x_train, dots.y_train
+
+    def epochs(seed):
+        training.seed_everything(7)
+        noise = training._augment(Noise(), x)
+        batches = training._batches(x, y, 200, shuffle=True, augment=noise, seed=seed)
+        return [[array.numpy() for array in batch] for _ in range(2) for batch in batches]
+
+    (first, labels), (second, _) = epochs(1)
+    points = {label: np.sort(first[labels == label] - x[y == label].mean(axis=0), axis=0) for label in (0, 1)}
+    for label in (0, 1):  # labels stay with their images: each cloud keeps its place, and grows wider
+        assert np.abs(points[label].mean(axis=0)).max() < 0.5
+        assert points[label].std() > 1.2
+    assert np.abs(np.sort(first, axis=0) - np.sort(second, axis=0)).max() > 0.01
+    again = epochs(1)
+    for one, other in zip([first, second], again, strict=True):
+        np.testing.assert_array_equal(one, other[0])
+    assert np.abs(epochs(2)[0][0] - first).max() > 0.01
+    np.testing.assert_array_equal(epochs(None)[0][0], epochs(None)[0][0])  # by the seed of seed_everything
+
+
+def test_fit_augments_training_images_only(dots):
+    far = keras.Sequential([Noise(200.0)])
+    records = []
+    for _ in range(2):
+        training.seed_everything(0)
+        records.append(training.fit(line(), dots, epochs=2, learning_rate=1e-6, augment=far, seed=0))
+    training.seed_everything(0)
+    plain = training.fit(line(), dots, epochs=2, learning_rate=1e-6, seed=0)
+    assert records[0] == records[1]
+    assert records[0].history["loss"][0] > 100 > plain.history["loss"][0]
+    assert records[0].final["val_loss"] == pytest.approx(plain.final["val_loss"], rel=1e-3)
+
+
+# The learning-rate finder
+
+
+def search(model, dots, **settings):
+    return training.find_learning_rate(model, dots, **{"steps": 40, "high": 100.0, "seed": 1, **settings})
+
+
+def test_the_search_tries_rates_in_equal_ratios_and_stops_where_it_diverges(dots):
+    found = search(line(), dots, optimizer="sgd", low=1e-4, high=1e6)
+    rates = found.learning_rates
+    assert rates[0] == pytest.approx(1e-4)
+    np.testing.assert_allclose(rates[1:] / rates[:-1], 1e10 ** (1 / 39))
+    assert found.diverged
+    assert len(rates) == len(found.losses) == len(found.smoothed) < 40
+    assert not found.smoothed[-1] <= 4 * found.smoothed.min()
+    assert found.smoothed[0] == pytest.approx(found.losses[0])
+    assert found.smoothed[1] == pytest.approx((0.9 * found.losses[0] + found.losses[1]) / 1.9)
+    assert found.suggestion == pytest.approx(rates[np.nanargmin(found.smoothed)] / 10)
+    assert repr(found) == f"LearningRateSearch: suggestion {found.suggestion:.2g}, diverged at {rates[-1]:.2g}"
+    record = training.fit(line(), dots, epochs=5, optimizer="sgd", learning_rate=found.suggestion)
+    assert record.final["val_accuracy"] > 0.95  # the suggestion is of use
+
+
+def test_the_search_is_the_training_of_keras(dots):
+    """The same losses as `train_on_batch` at the same rates, one after the other."""
+    start = line()
+    model = keras.models.clone_model(start)
+    model.set_weights(start.get_weights())
+    found = search(start, dots, low=1e-3, high=1.0, steps=10, batch_size=32)
+    model.compile(optimizer=keras.optimizers.Adam(), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rng, losses = np.random.default_rng(1), []
+    order = np.concatenate([rng.permutation(200), rng.permutation(200)])
+    for step, rate in enumerate(np.geomspace(1e-3, 1.0, 10)):
+        model.optimizer.learning_rate = rate
+        batch = order[32 * step : 32 * (step + 1)]
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(dots.x_train[batch], dots.y_train[batch])))
+    np.testing.assert_allclose(found.losses, losses, rtol=1e-4)
+
+
+def normal_and_drop():
+    return keras.Sequential(
+        [keras.Input((2,)), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5, seed=3), keras.layers.Dense(2)]
+    )
+
+
+def test_the_search_leaves_everything_as_it_was(dots):
+    histories = []
+    for searched in (False, True):
+        training.seed_everything(4)
+        model = normal_and_drop()
+        before = [variable.numpy().copy() for variable in model.variables]
+        if searched:
+            search(model, dots)
+            assert not model.compiled
+            for variable, value in zip(model.variables, before, strict=True):
+                np.testing.assert_array_equal(variable.numpy(), value)
+        histories.append(training.fit(model, dots, epochs=2).history)
+    assert histories[0] == histories[1]
+
+
+def test_the_search_leaves_a_compiled_model_and_its_optimizer_alone(dots):
+    model = line()
+    adam = keras.optimizers.SGD(training.schedule("cosine", 0.1, 100), momentum=0.9)
+    training.fit(model, dots, epochs=1, optimizer=adam)
+    states = [variable.numpy().copy() for variable in adam.variables]
+    first, second = search(model, dots, optimizer=adam), search(model, dots, optimizer=adam)
+    np.testing.assert_array_equal(first.losses, second.losses)
+    assert model.optimizer is adam
+    for variable, value in zip(adam.variables, states, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value)
+
+
+def test_an_interrupted_search_leaves_the_weights_as_they_were(dots, monkeypatch):
+    model, calls, step = line(), [], training._one_step
+    before = model.get_weights()
+
+    def interrupted(*args):
+        calls.append(step(*args))
+        if len(calls) == 5:
+            assert np.abs(model.get_weights()[0] - before[0]).max() > 0
+            raise KeyboardInterrupt
+        return calls[-1]
+
+    monkeypatch.setattr(training, "_one_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        search(model, dots)
+    for now, was in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(now, was)
+
+
+def test_a_search_where_no_rate_helps(dots):
+    found = search(line(), dots, low=1e-9, high=1e-8, steps=10)
+    assert (found.suggestion, found.diverged) == (None, False)
+    assert repr(found) == "LearningRateSearch: suggestion none, did not diverge"
+
+
+def test_a_search_survives_losses_that_are_not_numbers(dots):
+    model = line(kernel_initializer=keras.initializers.Constant(np.nan))
+    found = search(model, dots)
+    assert (len(found.losses), found.suggestion, found.diverged) == (1, None, True)
+
+
+def test_a_search_counts_the_penalties_of_layers(dots):
+    plain, fined = line(kernel_initializer="ones"), line(kernel_initializer="ones", kernel_regularizer="l2")
+    losses = [search(model, dots, steps=10).losses[0] for model in (plain, fined)]
+    assert losses[1] - losses[0] == pytest.approx(0.01 * 4, rel=1e-4)
+
+
+def test_the_search_shows_a_bar_to_somebody_who_watches(dots, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    search(line(), dots, verbose=True, steps=10)
+    assert "learning rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"low": 0}, "`low` must be a number > 0"),
+        ({"high": "much"}, "`high` must be a number > 0"),
+        ({"low": 1.0, "high": 1.0}, r"`low` must be below `high` .*Use for example low=1e-06"),
+        ({"steps": 9}, "`steps` must be an integer >= 10"),
+        ({"batch_size": 0}, "`batch_size` must be an integer >= 1"),
+        ({"optimizer": "addam"}, "`optimizer` must be None, a name"),
+        ({"seed": None}, "`seed` must be"),
+    ],
+)
+def test_wrong_searches_are_refused(dots, settings, message):
+    with pytest.raises(ValueError, match=f"find_learning_rate: {message}"):
+        training.find_learning_rate(line(), dots, **settings)
+    dots.y_train = dots.y_train + 1
+    with pytest.raises(ValueError, match="find_learning_rate: `y_train` must hold class numbers"):
+        training.find_learning_rate(line(), dots)
 
 
 class Page:
