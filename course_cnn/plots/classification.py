@@ -148,7 +148,7 @@ def plot_decision_regions(
     """Draw points of the plane, and behind them which class a classifier gives to every place of it.
 
     Points in the region of another class have a black rim. Classes differ by colour and marker; from seven classes on,
-    their names are written into the regions and there is no legend.
+    their names are written into the regions, those wide enough, and there is no legend.
 
     Args:
         predict: callable, takes a float array (m, 2) and returns one integer class per row, (m,).
@@ -209,12 +209,13 @@ def plot_decision_regions(
             edgecolor=np.where(predicted[where] == value, "white", "black"),
             linewidth=np.where(predicted[where] == value, 0.5, 1.3),
         )  # fmt: skip
-        if len(classes) > 6 and region.any():
+        if len(classes) > 6 and region.any():  # the name goes where the region is widest
             depth = distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
             i, j = np.unravel_index(depth.argmax(), depth.shape)
             ax.text(
                 across[j], up[i], str(name), ha="center", va="center", fontsize="large", fontweight="bold", zorder=4,
                 bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1.5},
+                visible=bool(depth.max() > 0.02 * steps),  # a sliver has no room for it
             )  # fmt: skip
     if len(classes) <= 6:
         if (predicted != y).any():
