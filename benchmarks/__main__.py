@@ -39,7 +39,7 @@ def run(rounds, seconds, starts, patience, threads):
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        steps = len(measure.SHAPES) * rounds + rounds + 1 + starts + 1
+        steps = len(measure.SHAPES) * rounds + rounds + 1 + 2 * rounds + starts + 1
         task = progress.add_task("starting NumPy and TensorFlow", total=steps)
 
         def part(name):
@@ -59,6 +59,8 @@ def run(rounds, seconds, starts, patience, threads):
         rows = [r for shape in measure.SHAPES for r in measure.against_tensorflow(shape, ours, tensorflow, **timing)]
         part("the seven loops")
         rows.append(measure.against_loops(measure.SHAPES[0], numpy, patience=patience, **timing))
+        part("batch normalisation, ours and Keras's")
+        rows.extend(measure.batch_normalization(measure.RESIDUAL, tensorflow, **timing))
         part("starting Python")
         rows.append(measure.import_time(rounds=starts, step=step))
     return head, rows

@@ -13,6 +13,7 @@ from statistics import median_low
 
 ROOT = Path(__file__).parents[1]
 SHAPES = ((32, 28, 28, 16, 5, 32), (32, 14, 14, 32, 3, 64), (8, 56, 56, 64, 3, 64))  # (n, h, w, c, k, filters)
+RESIDUAL = (128, 32, 32, 16, 3)  # (n, h, w, filters of the first stage, blocks per stage): ResNet-20 on CIFAR images
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose the processor that NumPy's BLAS computes for
 RULES = ("at most", "times faster", "seconds more")
 
@@ -107,6 +108,25 @@ def against_loops(shape, ask, *, rounds, seconds, patience=20, step=lambda: None
     part = "" if rows == h else f"\nfirst {rows} of {h} rows"
     what = f"conv2d_forward\n1×{h}×{w}×{c}\nby {k}×{k}×{c}×{filters}{part}"
     return Row(what, "seven loops", times, [loops] * rounds, "times faster", 300)
+
+
+def batch_normalization(shape, tensorflow, *, rounds, seconds, step=lambda: None):
+    """Compare a residual network with our batch normalisation and with Keras's; yield a Row for training, inference.
+
+    Both live in one TensorFlow process and take turns step by step: the medians of neighbouring steps make a pair.
+    """
+    n, *_, blocks = shape
+    net = f"ResNet-{6 * blocks + 2}, n={n}"
+    for call, what, rule, target in (
+        ("train", "one training step", "times faster", 1.2), ("infer", "inference", "at most", 1),
+    ):  # fmt: skip
+        times = {"fused": [], "keras": []}
+        for number in range(rounds):
+            for side in list(times)[:: -1 if number % 2 else 1]:
+                request = {"call": f"{call}_{side}", "shape": shape, "seconds": seconds}
+                times[side].append(tensorflow(request)["seconds"])
+            step()
+        yield Row(f"BatchNormalization\n{net}\n{what}", "Keras's layer", *times.values(), rule, target)
 
 
 def import_time(*, rounds, step=lambda: None):

@@ -59,7 +59,84 @@ def loops(shape):
     return lambda: scratch.conv2d_loops(x, kernel)
 
 
-CALLS = {call.__name__: functools.cache(call) for call in (scratch_pass, tensorflow_pass, forward, loops)}
+def residual_network(layer, shape):
+    """Build the ResNet-20 of the CIFAR experiments with the given batch normalisation, and one batch of noise.
+
+    shape: (n, h, w, filters, blocks): n images h by w, three stages of `blocks` residual blocks, the first with
+    `filters` filters, each later one with twice as many on half as many rows and columns. Returns (model, x, labels).
+    """
+    from course_cnn._tensorflow import tf  # noqa: F401  (before Keras)
+
+    # isort: split
+    import keras
+
+    n, h, w, filters, blocks = shape
+
+    def conv_norm(x, filters, size=3, strides=1):
+        return layer()(keras.layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False)(x))
+
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((h, w, 3))
+    x = keras.layers.ReLU()(conv_norm(inputs, filters))
+    for stage in range(3):
+        for block in range(blocks):
+            strides = 2 if stage and not block else 1
+            y = keras.layers.ReLU()(conv_norm(x, filters << stage, strides=strides))
+            shortcut = conv_norm(x, filters << stage, size=1, strides=2) if strides == 2 else x
+            x = keras.layers.ReLU()(keras.layers.Add()([conv_norm(y, filters << stage), shortcut]))
+    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x)))
+    rng = np.random.default_rng(0)
+    return model, rng.normal(size=(n, h, w, 3)).astype("float32"), rng.integers(10, size=n)
+
+
+def _norm(fused):
+    if fused:
+        from course_cnn.layers import BatchNormalization
+    else:
+        from keras.layers import BatchNormalization
+    return BatchNormalization
+
+
+def _train(fused, shape):
+    """One step of SGD, as a graph that is not compiled: what `training.fit` runs after `seed_everything`."""
+    model, x, labels = residual_network(_norm(fused), shape)
+    import keras
+
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01), loss, jit_compile=False)
+    return lambda: float(model.train_on_batch(x, labels))
+
+
+def _infer(fused, shape):
+    model, x, _ = residual_network(_norm(fused), shape)
+    from course_cnn._tensorflow import tf
+
+    answers, x = tf.function(lambda x: model(x, training=False)), tf.constant(x)
+    return lambda: answers(x).numpy()
+
+
+def train_fused(shape):
+    return _train(True, shape)
+
+
+def train_keras(shape):
+    return _train(False, shape)
+
+
+def infer_fused(shape):
+    return _infer(True, shape)
+
+
+def infer_keras(shape):
+    return _infer(False, shape)
+
+
+CALLS = {
+    call.__name__: functools.cache(call)
+    for call in (
+        scratch_pass, tensorflow_pass, forward, loops, train_fused, train_keras, infer_fused, infer_keras,
+    )
+}  # fmt: skip
 
 
 def answer(request):

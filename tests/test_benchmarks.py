@@ -10,6 +10,7 @@ from benchmarks import __main__ as cli
 from benchmarks import measure, worker
 
 TINY = (2, 6, 6, 2, 3, 4)
+TINY_RESIDUAL = (2, 8, 8, 4, 1)
 
 
 def row(rule, target, ours=(2.0, 3.0, 9.0), reference=(1.0, 2.0, 1.0)):
@@ -48,6 +49,20 @@ def test_both_sides_compute_the_same():
     np.testing.assert_allclose(worker.forward(TINY)(), worker.loops(TINY)(), rtol=1e-4, atol=1e-5)
 
 
+def test_the_residual_network_is_resnet_20_and_learns_the_same_with_both_layers():
+    model, x, labels = worker.residual_network(worker._norm(True), measure.RESIDUAL)
+    convolutions = [layer for layer in model.layers if "conv" in layer.name]
+    assert sum(layer.kernel_size == (3, 3) for layer in convolutions) == 19  # and one dense layer; 1x1 are shortcuts
+    assert (x.shape, labels.shape) == ((128, 32, 32, 3), (128,))
+    fused, keras = (worker.CALLS[f"train_{side}"](TINY_RESIDUAL) for side in ("fused", "keras"))
+    losses = np.array([(fused(), keras()) for _ in range(3)])
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
+    assert len(set(losses[:, 0])) == 3
+    np.testing.assert_allclose(worker.infer_fused(TINY_RESIDUAL)(), worker.infer_keras(TINY_RESIDUAL)(), atol=1e-5)
+    modules = {type(layer).__module__.split(".")[0] for layer in model.layers if "batch_norm" in layer.name}
+    assert modules == {"course_cnn"}
+
+
 def test_the_loops_get_fewer_rows_when_patience_is_short():
     asked = []
 
@@ -75,6 +90,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(measure, "worker", in_process)
     monkeypatch.setattr(measure, "import_time", import_time)
     monkeypatch.setattr(measure, "SHAPES", (TINY,))
+    monkeypatch.setattr(measure, "RESIDUAL", TINY_RESIDUAL)
     for pin in measure.PINS:
         monkeypatch.delenv(pin, raising=False)
 
@@ -83,8 +99,10 @@ def test_json(tiny, capsys):
     assert cli.main(["--quick", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert {"processor", "cores", "load", "pins", "threads", "python", "numpy", "tensorflow", "blas"} <= set(report)
-    assert [line["against"] for line in report["rows"]] == ["TensorFlow", "seven loops", "bare Python"]
-    assert [line["target"] for line in report["rows"]] == [1.5, 300, 0.1]
+    assert [line["against"] for line in report["rows"]] == [
+        "TensorFlow", "seven loops", "Keras's layer", "Keras's layer", "bare Python",
+    ]  # fmt: skip
+    assert [line["target"] for line in report["rows"]] == [1.5, 300, 1.2, 1, 0.1]
     for line in report["rows"]:
         assert line["ours_s"] > 0
         assert line["reference_s"] > 0
