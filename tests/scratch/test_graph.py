@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from matplotlib.patches import Ellipse
 
 from course_cnn.scratch import Value, check_gradient
 
@@ -230,8 +231,11 @@ def test_lines_pass_no_box():
     end = ((a * b + 2).tanh() * (a * 2 - b).sigmoid() + a).relu() * a
     ax = end.draw()
     boxes = [box for box in boxes_and_circles(ax) if box[2] - box[0] > 0.4]
-    for line in ax.lines:
-        x, y = (np.linspace(*line.get_data()[i], 50)[1:-1] for i in (0, 1))
+    arrows = [np.transpose([note.xyann, note.xy]) for note in ax.texts if hasattr(note, "xyann")]
+    lines = [line.get_data() for line in ax.lines]
+    assert len(arrows) == sum(len(set(value.parents)) for value in end.graph())
+    for ends in arrows + lines:
+        x, y = (np.linspace(*along, 50)[1:-1] for along in ends)
         for l, bottom, r, top in boxes:
             assert not ((x > l + 1e-6) & (x < r - 1e-6) & (y > bottom) & (y < top)).any()
 
@@ -259,6 +263,11 @@ def test_drawing_on_given_axes():
 def test_arrows_lead_from_parents_to_children():
     a, b = Value(1, "a"), Value(2, "b")
     ax = (a * b).draw()
-    ends = [(note.xyann[0], note.xy[0]) for note in ax.texts if hasattr(note, "xyann")]
+    ends = [(np.array(note.xyann), np.array(note.xy)) for note in ax.texts if hasattr(note, "xyann")]
+    circle = next(patch for patch in ax.patches if isinstance(patch, Ellipse))
     assert len(ends) == 2
-    assert all(start < end for start, end in ends)
+    for start, end in ends:
+        assert start[0] < end[0]
+        assert np.hypot(*(end - circle.get_center())) == pytest.approx(circle.get_width() / 2)
+        assert end[0] < circle.get_center()[0]
+    assert circle.get_center()[1] == pytest.approx((ends[0][0][1] + ends[1][0][1]) / 2)  # half-way between both
