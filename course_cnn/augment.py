@@ -204,7 +204,6 @@ class Augmenter(keras.layers.Layer):
         return super().__call__(images, *args, **kwargs)
 
     def call(self, images, training=False):
-        training = bool(training)  # None, as models hand it on, would mean True to Keras's preprocessing layers
         for layer in self.layers:
             images = layer(images, training=training)
             images = ops.clip(images, 0, 1) if training else images

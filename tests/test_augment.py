@@ -201,12 +201,28 @@ def test_repeatable_by_seed(photos):
     np.testing.assert_array_equal(together(symmetric, training=True), alone(symmetric, training=True))
 
 
-def test_the_settings_draw_independently():
+@pytest.mark.parametrize("name", ["mirror", "crop", "shift", "rotation", "scale", "noise", "color_shift"])
+def test_every_call_draws_anew(name, photos):
+    augmenter = augment.build(**{name: EVERYTHING[name]})
+    assert (augmenter(photos, training=True).numpy() != augmenter(photos, training=True).numpy()).any()
+    seeds = [int(state[0]) for state in augment.build(**EVERYTHING).non_trainable_variables]
+    assert len(set(seeds)) == 7  # a seed of its own for each setting
+
+
+@pytest.mark.parametrize("online", [False, True])
+def test_the_settings_draw_independently(online):
     """One seed shared by all layers would tie the shift to the colour."""
     x = np.repeat(dots(400, 20, 20) * 0.5 + 0.2, 3, axis=-1)
-    y = augment.build(shift=0.2, color_shift=0.1, fill="nearest")(x, training=True).numpy()
-    column = centres(y[..., :1] - y[..., :1].min((1, 2), keepdims=True))[1]
-    assert abs(np.corrcoef(column, y[:, 0, 0, 0])[0, 1]) < 0.25  # five standard deviations
+    augmenter = augment.build(shift=0.2, color_shift=0.1, fill="nearest")
+    if online:
+        y, _ = epoch(augment.online(x, np.arange(400), augmenter, batch_size=400))
+    else:
+        y = augmenter(x, training=True).numpy()
+    places = centres(y[..., :1] - y[..., :1].min((1, 2), keepdims=True))
+    offsets = y[:, 0, 0]
+    for place in places:
+        for offset in (*offsets.T, offsets.ravel()[:400]):  # the last one: the draws in the order in which they fell
+            assert abs(np.corrcoef(place, offset)[0, 1]) < 0.25  # five standard deviations
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")  # Keras 3.15 under NumPy 2.4
