@@ -5,6 +5,8 @@ TensorFlow's where it can, and `keras.ops` elsewhere.
 """
 
 import functools
+import math
+import numbers
 
 from course_cnn import _checks, shapes, tfops
 from course_cnn._tensorflow import tf  # before Keras: it quiets the import of TensorFlow
@@ -12,6 +14,8 @@ from course_cnn._tensorflow import tf  # before Keras: it quiets the import of T
 # isort: split
 import keras
 from keras import ops
+
+_WORTH_A_KERNEL = 2**18  # numbers in an input; measured on two cores: half the speed at 2**14, twice at 2**20
 
 
 @keras.saving.register_keras_serializable(package="course_cnn")
@@ -130,7 +134,7 @@ class Conv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="course_cnn")
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Keras's `BatchNormalization`, computed by TensorFlow's fused kernel where there is one: same numbers, sooner.
+    """Keras's `BatchNormalization`, computed by TensorFlow's fused kernel where that pays: same numbers, sooner.
 
     y = gamma (x - mean) / sqrt(variance + epsilon) + beta, per channel. In training mean and variance are the batch's,
     over all axes but the channels, and the moving averages follow: moving = momentum * moving + (1 - momentum) * batch,
@@ -138,8 +142,10 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Keras 3 reads the input several times for that; the kernel of `tfops.batch_norm` does it in one go.
 
     The formulas of Keras step in where the kernel does not apply: float64 or integer input, a mask, an axis that is not
-    the last, `synchronized` or `renorm`, another backend than TensorFlow; and at inference on a GPU, where the kernel's
-    gradient refuses to run after `training.seed_everything`.
+    the last, `synchronized` or `renorm`, another backend than TensorFlow; at inference on a GPU, where the kernel's
+    gradient refuses to run after `training.seed_everything`; and for inputs of less than 262,144 numbers (of unknown
+    sizes each counts as 64), which are done before the kernel has started its threads. In a graph that XLA compiles
+    (`jit_compile=True`) both ways become the same code.
 
     A batch with one number per channel (a batch of one after a dense layer) has variance 0, so y = beta whatever x is.
 
@@ -151,7 +157,8 @@ class BatchNormalization(keras.layers.BatchNormalization):
     Output: like the input. Parameters: 4 c, of which 2 c trained.
 
     Raises:
-        ValueError: `momentum` or `epsilon` is out of its range.
+        ValueError: `momentum` or `epsilon` is out of its range; `axis` is not an integer, as in BatchNormalization(x),
+            where BatchNormalization()(x) is meant.
 
     Example:
         >>> norm = BatchNormalization(epsilon=1e-9)
@@ -165,6 +172,12 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def __init__(self, axis=-1, momentum=0.99, epsilon=1e-3, *args, **kwargs):
+        if not isinstance(axis, numbers.Integral):
+            raise _checks.argument_error(
+                "BatchNormalization", "`axis` must be an integer, the axis of the channels",
+                "To normalise a tensor x, make the layer, then call it: BatchNormalization()(x)",
+                **{"type(axis)": type(axis).__name__},
+            )  # fmt: skip
         momentum = _checks.rate("BatchNormalization", "momentum", momentum)
         epsilon = _checks.positive("BatchNormalization", "epsilon", epsilon, example=0.001)
         super().__init__(axis, momentum, epsilon, *args, **kwargs)
@@ -184,7 +197,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         return ops.cast(y, self.compute_dtype)
 
     def _fused(self, inputs, learning):
-        """Whether the kernel applies and is the better choice."""
+        """Whether the kernel applies and pays."""
         return (
             keras.config.backend() == "tensorflow"
             and self.axis in (-1, len(inputs.shape) - 1)
@@ -192,6 +205,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
             and 0 not in inputs.shape
             and not (self.synchronized or getattr(self, "renorm", False))  # Keras 3.12 has no renorm
             and (learning or not _gpu())
+            and math.prod(64 if size is None else size for size in inputs.shape) >= _WORTH_A_KERNEL
         )
 
 

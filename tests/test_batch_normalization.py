@@ -46,9 +46,15 @@ def gradients(layer, x, dy, training):
     return tape.gradient(y, [x, *(w.value for w in layer.trainable_weights)], output_gradients=tf.cast(dy, y.dtype))
 
 
+@pytest.fixture(autouse=True)
+def worth_it(monkeypatch):
+    """Let the kernel run on inputs as small as those of a test."""
+    monkeypatch.setattr("course_cnn.layers._WORTH_A_KERNEL", 1)
+
+
 @pytest.fixture
 def kernels(monkeypatch):
-    """Names of the layers that ran the fused kernel: equality with Keras would also hold if it were never used."""
+    """Whether each call ran the fused kernel: equality with Keras would also hold if it were never used."""
     seen, fused = [], BatchNormalization._fused
     monkeypatch.setattr(BatchNormalization, "_fused", lambda *args: seen.append(fused(*args)) or seen[-1])
     return seen
@@ -128,6 +134,15 @@ def test_on_a_gpu_inference_takes_the_formulas(monkeypatch, kernels):
     for learning in (True, False):
         close(ours(draw(IMAGES), training=learning), reference(draw(IMAGES), training=learning))
     assert kernels == [True, False]
+
+
+@pytest.mark.parametrize(
+    "shape, fused", [((64, 64), False), ((4096, 64), True), ((None, 64, 64, 1), True), ((None, 8, 8, 32), False)]
+)
+def test_small_inputs_are_not_worth_a_kernel(shape, fused, monkeypatch):
+    monkeypatch.undo()
+    x = tf.TensorSpec(shape, tf.float32)  # all that is looked at: shape and dtype
+    assert BatchNormalization()._fused(x, learning=True) is fused
 
 
 def test_under_another_backend_the_formulas_do_the_work(monkeypatch, kernels):
@@ -227,6 +242,13 @@ def test_same_arguments_in_the_same_order():
         k: v for k, v in theirs.items() if k != "name"
     }
     assert ours.center is False
+
+
+def test_a_tensor_in_place_of_an_axis():
+    with pytest.raises(
+        ValueError, match=r"BatchNormalization: `axis` must be an integer, .*BatchNormalization\(\)\(x\)"
+    ):
+        BatchNormalization(keras.Input((4,)))
 
 
 @pytest.mark.parametrize("settings", [{"momentum": 1.0}, {"momentum": -0.1}, {"epsilon": 0}, {"epsilon": float("nan")}])
