@@ -82,7 +82,15 @@ class _Weighted(Layer):
 
 
 class Dense(_Weighted):
-    """`dense_forward` with its kernel and bias. Args: units, int >= 1, outputs; name."""
+    """`dense_forward` with its kernel (d_in, units) and bias (units,).
+
+    Args:
+        units: int >= 1, number of outputs.
+        name: str, or None for "Dense".
+
+    Raises:
+        ValueError: `units` is no integer >= 1; or, in `Sequential`, the input is not one row of numbers per image.
+    """
 
     def __init__(self, units, *, name=None):
         super().__init__(name=name)
@@ -107,10 +115,16 @@ class Dense(_Weighted):
 
 
 class Conv2D(_Weighted):
-    """`conv2d_forward` with its kernel and bias.
+    """`conv2d_forward` with its kernel (kh, kw, c_in, filters) and bias (filters,).
 
-    Args: filters, int >= 1; kernel_size, int or (kh, kw) in pixels; stride, padding, dilation as in `conv2d_forward`;
-    name.
+    Args:
+        filters: int >= 1, number of output channels.
+        kernel_size: int or (kh, kw), pixels.
+        stride, padding, dilation: as in `conv2d_forward`.
+        name: str, or None for "Conv2D".
+
+    Raises:
+        ValueError: an argument is out of its range; or, in `Sequential`, the kernel does not fit the image.
     """
 
     def __init__(self, filters, kernel_size, *, stride=1, padding=0, dilation=1, name=None):
@@ -154,13 +168,25 @@ class _Pool(Layer):
 
 
 class MaxPool2D(_Pool):
-    """`max_pool2d_forward`. Args: pool_size, int or (h, w), 2 by default; stride, None for the pool size; padding."""
+    """`max_pool2d_forward` as a layer.
+
+    Args:
+        pool_size: int or (h, w), pixels.
+        stride, padding: as in `max_pool2d_forward`; stride None for the pool size.
+        name: str, or None for "MaxPool2D".
+    """
 
     _forward, _backward = staticmethod(max_pool2d_forward), staticmethod(max_pool2d_backward)
 
 
 class AvgPool2D(_Pool):
-    """`avg_pool2d_forward`. Args: pool_size, int or (h, w), 2 by default; stride, None for the pool size; padding."""
+    """`avg_pool2d_forward` as a layer.
+
+    Args:
+        pool_size: int or (h, w), pixels.
+        stride, padding: as in `avg_pool2d_forward`; stride None for the pool size.
+        name: str, or None for "AvgPool2D".
+    """
 
     _forward, _backward = staticmethod(avg_pool2d_forward), staticmethod(avg_pool2d_backward)
 
@@ -206,7 +232,12 @@ class Flatten(Layer):
 
 
 class BatchNorm(Layer):
-    """`batch_norm_forward` with gamma and beta, and the moving statistics as `state`. Args: momentum, epsilon, name."""
+    """`batch_norm_forward` with gamma and beta, and the moving mean and variance as `state`.
+
+    Args:
+        momentum, epsilon: as in `batch_norm_forward`, Keras's values by default.
+        name: str, or None for "BatchNorm".
+    """
 
     def __init__(self, *, momentum=0.99, epsilon=1e-3, name=None):
         super().__init__(name=name)
@@ -229,7 +260,12 @@ class BatchNorm(Layer):
 
 
 class Dropout(Layer):
-    """`dropout_forward`, inverted. Args: rate, float in [0, 1), the share that is dropped in training; name."""
+    """`dropout_forward`, the inverted kind; its masks are drawn from the seed of the network.
+
+    Args:
+        rate: float in [0, 1), the probability that a number is dropped in training.
+        name: str, or None for "Dropout".
+    """
 
     def __init__(self, rate, *, name=None):
         super().__init__(name=name)
@@ -342,6 +378,7 @@ class Sequential:
 
     @property
     def params(self):
+        """What is learned: list of arrays, layer by layer. Assigning a list of the same shapes takes a copy of it."""
         return [array for layer in self.layers for array in layer.params]
 
     @params.setter
@@ -352,6 +389,7 @@ class Sequential:
 
     @property
     def grads(self):
+        """The gradients of the last `backward`, one for each of `params`."""
         return [array for layer in self.layers for array in layer.grads]
 
     def get_weights(self):
