@@ -134,10 +134,10 @@ def momentum(params, grads, state=None, *, learning_rate=0.01, momentum=0.9, nes
     """
     state = state or MomentumState(step=0, velocity=[np.zeros_like(w) for w in params])
     velocity = [momentum * v - learning_rate * g for v, g in zip(state.velocity, grads, strict=True)]
+    moves = velocity
     if nesterov:
-        params = [w + (momentum * v - learning_rate * g) for w, v, g in zip(params, velocity, grads, strict=True)]
-    else:
-        params = [w + v for w, v in zip(params, velocity, strict=True)]
+        moves = [momentum * v - learning_rate * g for v, g in zip(velocity, grads, strict=True)]
+    params = [w + move for w, move in zip(params, moves, strict=True)]
     return params, MomentumState(state.step + 1, velocity)
 
 
@@ -172,7 +172,8 @@ def adagrad(params, grads, state=None, *, learning_rate=0.001, initial_accumulat
     """
     state = state or AdagradState(step=0, squares=[np.full_like(w, initial_accumulator) for w in params])
     squares = [G + g * g for G, g in zip(state.squares, grads, strict=True)]
-    params = [w - learning_rate * g / np.sqrt(G + epsilon) for w, g, G in zip(params, grads, squares, strict=True)]
+    moves = [learning_rate * g / np.sqrt(G + epsilon) for g, G in zip(grads, squares, strict=True)]
+    params = [w - move for w, move in zip(params, moves, strict=True)]
     return params, AdagradState(state.step + 1, squares)
 
 
@@ -206,7 +207,8 @@ def rmsprop(params, grads, state=None, *, learning_rate=0.001, rho=0.9, epsilon=
     """
     state = state or RMSpropState(step=0, mean_square=[np.zeros_like(w) for w in params])
     mean_square = [rho * v + (1 - rho) * g * g for v, g in zip(state.mean_square, grads, strict=True)]
-    params = [w - learning_rate * g / np.sqrt(v + epsilon) for w, g, v in zip(params, grads, mean_square, strict=True)]
+    moves = [learning_rate * g / np.sqrt(v + epsilon) for g, v in zip(grads, mean_square, strict=True)]
+    params = [w - move for w, move in zip(params, moves, strict=True)]
     return params, RMSpropState(state.step + 1, mean_square)
 
 
@@ -247,7 +249,8 @@ def adam(params, grads, state=None, *, learning_rate=0.001, beta_1=0.9, beta_2=0
     Same numbers as `keras.optimizers.Adam(learning_rate, beta_1, beta_2)` with `epsilon_hat=True`.
     Source: Kingma & Ba, "Adam: a method for stochastic optimization", 2015, algorithm 1 and section 2.
     """
-    state = state or AdamState(0, m=[np.zeros_like(w) for w in params], v=[np.zeros_like(w) for w in params])
+    zeros = [np.zeros_like(w) for w in params]
+    state = state or AdamState(step=0, m=zeros, v=zeros)
     t = state.step + 1
     m = [beta_1 * m + (1 - beta_1) * g for m, g in zip(state.m, grads, strict=True)]
     v = [beta_2 * v + (1 - beta_2) * g * g for v, g in zip(state.v, grads, strict=True)]
