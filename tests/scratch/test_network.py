@@ -151,8 +151,10 @@ def test_seeds():
 
     x = np.ones((4, 5), "float32")
     first, again, other = make(1), make(1), make(2)
-    for _ in range(3):
-        np.testing.assert_array_equal(first.forward(x, training=True), again.forward(x, training=True))
+    masked = [first.forward(x, training=True) for _ in range(3)]
+    for want in masked:
+        np.testing.assert_array_equal(again.forward(x, training=True), want)
+    assert not np.array_equal(masked[0], masked[1])
     assert not np.array_equal(first.forward(x), other.forward(x))
     np.testing.assert_array_equal(first.forward(x), first.forward(x))  # no dropout at inference
 
