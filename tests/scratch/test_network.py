@@ -231,6 +231,30 @@ def test_the_record():
     assert net.predict(x[:0]).shape == (0,)
 
 
+def test_means_over_an_epoch_count_images_not_batches():
+    """With steps too small to matter the epoch's loss is the loss, also where the last batch is a small one."""
+    x, y = dots()
+    net = small_net()
+    want, _ = scratch.softmax_cross_entropy_forward(net.forward(x), y)
+    accuracy = net.accuracy(x, y)
+    record = net.fit(x, y, epochs=1, batch_size=89, optimizer=scratch.sgd, learning_rate=1e-9)
+    assert record.history["loss"] == [pytest.approx(want, rel=1e-5)]
+    assert record.history["accuracy"] == [accuracy]
+
+
+def test_training_runs_in_training_mode():
+    """BatchNorm's moving statistics move, and judging by the validation data moves nothing."""
+    x, y = dots()
+    nets = [scratch.Sequential([scratch.BatchNorm(), scratch.Dense(3)], input_shape=(3,)) for _ in range(2)]
+    for net, validation in zip(nets, (None, (x + 5, y)), strict=True):
+        net.fit(x, y, epochs=2, batch_size=45, validation=validation)
+    mean, variance = nets[0].layers[0].state
+    np.testing.assert_allclose(mean, (1 - 0.99**4) * x.mean(axis=0), rtol=0.1)
+    assert (variance < 1).all()
+    for a, b in zip(nets[0].get_weights(), nets[1].get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_x_and_y_are_not_changed():
     x, y = dots()
     before = x.copy(), y.copy()
