@@ -21,6 +21,18 @@ from course_cnn.scratch.dense import dense_backward, dense_forward
 from course_cnn.scratch.dropout import dropout_backward, dropout_forward
 from course_cnn.scratch.gradcheck import check_gradient, numerical_gradient
 from course_cnn.scratch.graph import Value
+from course_cnn.scratch.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool2D,
+    ReLU,
+    Sigmoid,
+    Tanh,
+)
 from course_cnn.scratch.linear import MulticlassPerceptron, Perceptron, SoftmaxRegression
 from course_cnn.scratch.losses import (
     hinge_backward,
@@ -31,20 +43,7 @@ from course_cnn.scratch.losses import (
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
-from course_cnn.scratch.network import (
-    AvgPool2D,
-    BatchNorm,
-    Conv2D,
-    Dense,
-    Dropout,
-    Flatten,
-    MaxPool2D,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    Tanh,
-    build_lenet5,
-)
+from course_cnn.scratch.network import Sequential, build_lenet5
 from course_cnn.scratch.optimizers import adagrad, adam, momentum, rmsprop, sgd
 from course_cnn.scratch.pool import avg_pool2d_backward, avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward
 from course_cnn.scratch.signal import convolve1d, convolve2d, correlate1d, correlate2d, flip
