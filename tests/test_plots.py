@@ -747,6 +747,7 @@ def test_learning_rate_search():
     assert ax.lines[1].get_xydata().tolist() == [[1e-3, 2.3], [1e-2, 1.2], [0.1, 90]]
     assert set(ax.lines[2].get_xdata()) == {0.005}
     assert ax.get_ylim()[1] < 5  # what diverges is cut off
+    assert ax.get_ylim()[0] < 1  # what is measured lowest is not
     assert (ax.get_xlabel(), ax.get_ylabel(), ax.get_title()) == (
         "learning rate", "loss", "suggested learning rate 0.005",
     )  # fmt: skip
@@ -773,6 +774,10 @@ def test_schedules():
             "it lacks learning_rates, smoothed, suggestion",
         ),
         (lambda: plots.plot_learning_rates(SimpleNamespace(**{**SEARCH, "losses": [1, 2]})), "Cut them all to 2"),
+        (
+            lambda: plots.plot_learning_rates(SimpleNamespace(**{**SEARCH, "smoothed": [np.nan] * 3})),
+            "from a lower rate",
+        ),
         (lambda: plots.plot_schedule({}), "`schedules` must be a dict"),
         (lambda: plots.plot_schedule({"a": [[0.1]]}), r"`schedules\['a'\]` must have 1 axes"),
     ],

@@ -151,6 +151,13 @@ def plot_graph(value, *, ax=None, title=None):
 
     Raises:
         ValueError: `value` is no `scratch.Value`.
+
+    Example:
+        >>> from course_cnn import scratch
+        >>> loss = (scratch.Value(2.0) * 3 - 5) ** 2
+        >>> loss.backward()
+        >>> plot_graph(loss, title="orange: gradients").get_title()
+        'orange: gradients'
     """
     if not hasattr(value, "draw"):
         raise _checks.argument_error(

@@ -268,14 +268,19 @@ def plot_learning_rates(search, *, ax=None, title=None):
             f"Cut them all to {min(map(len, (rates, losses, smoothed)))}",
             **{f"len({name})": len(getattr(search, name)) for name in names},
         )  # fmt: skip
+    known = smoothed[np.isfinite(smoothed)]
+    if not len(known):
+        raise _checks.argument_error(
+            function, "no loss of the search is a finite number", "Search again from a lower rate, such as low=1e-8",
+            **{"first loss": float(losses[0])},
+        )  # fmt: skip
     ax = one_axes(function, ax, (6, 3.6))
     ax.plot(rates, losses, color=COLOURS[2], linewidth=1, label="measured, batch by batch")
     ax.plot(rates, smoothed, color=COLOURS[0], linewidth=2, label="smoothed")
     if search.suggestion is not None:
         rate = float(search.suggestion)
         ax.axvline(rate, color=COLOURS[5], linestyle="--", label=f"suggestion {rate:.2g}")
-    shown = smoothed[np.isfinite(smoothed)]
-    low, high = shown.min(), max(shown[0], np.median(shown))
+    low, high = losses[np.isfinite(losses)].min(), max(known[0], np.median(known))
     ax.set(
         xscale="log", xlabel="learning rate", ylabel="loss", ylim=(low - 0.15 * (high - low), high + 0.6 * (high - low))
     )
