@@ -486,7 +486,9 @@ def _augment(augment, x):
         raise _checks.argument_error(
             "fit", "`augment` must be None or a Keras layer", "Make one: augment.build(shift=0.1)", augment=augment
         )
-    after = augment(x[:2], training=True)  # also makes its variables, which cannot be made inside the pipeline
+    rows = x.reshape(len(x), -1)
+    extremes = x[[rows.min(axis=1).argmin(), rows.max(axis=1).argmax()]]  # so that it can refuse their values
+    after = augment(extremes, training=True)  # also makes its variables, which cannot be made inside the pipeline
     if tuple(after.shape[1:]) != x.shape[1:]:
         raise _checks.argument_error(
             "fit", "`augment` must keep the size of the images", "Build it with crop, which enlarges again",
