@@ -346,6 +346,7 @@ def _levels(function, z, log):
     low, high = float(finite.min()), float(finite.max())
     if not log:
         high = high if high > low else low + 1
+        low = 0.0 if 0 < low < high / 1000 else low  # the grid just misses a minimum of 0
         return np.linspace(low, high, 16), None
     if low < 0 or high <= 0:
         raise _checks.argument_error(
