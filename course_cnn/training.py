@@ -107,9 +107,9 @@ class LearningRateSearch:
     """The loss at one learning rate after the other, from small to large. Made by `find_learning_rate`.
 
     learning_rates: float array (n,), tried in this order, each for one step. losses: float array (n,), of each batch
-    before its step. smoothed: float array (n,), their fading mean. suggestion: a tenth of the rate at which `smoothed`
-    is lowest, or None if it never fell by a twentieth. diverged: the loss grew to four times its lowest or was not
-    finite any more, and the search stopped there, before the largest rate asked for.
+    before its step. smoothed: float array (n,), their fading mean over about a tenth of the steps asked for.
+    suggestion: a tenth of the rate at which `smoothed` is lowest, or None if it never fell by a tenth. diverged: the
+    loss grew to four times its lowest, or was not finite any more, and the search stopped there.
     """
 
     learning_rates: np.ndarray
@@ -244,25 +244,14 @@ def fit(
     )
     learning_rate = float(optimizer.learning_rate)  # before a callback or a schedule changes it
     schedule = optimizer.get_config()["learning_rate"]
-    history, interrupted, start = keras.callbacks.History(), False, time.perf_counter()
-    with _progress.progress(verbose) as show:
-        try:
-            model.fit(
-                batches,
-                validation_data=held_back and _batches(*held_back, batch_size),
-                epochs=epochs,
-                shuffle=False,  # the batches are shuffled already
-                callbacks=[history, *([_Watch(show)] if show else []), *([stopper] if stopper else []), *callbacks],
-                verbose=0,
-            )
-        except KeyboardInterrupt:
-            interrupted = True
-            if stopper:
-                stopper.on_train_end()  # back to the best weights
+    start = time.perf_counter()
+    judge = held_back and _batches(*held_back, batch_size)
+    history, interrupted = _train(model, batches, judge, epochs, [*([stopper] if stopper else []), *callbacks], verbose)
+    if interrupted and stopper:
+        stopper.on_train_end()  # back to the best weights
     kept = stopper is not None and stopper.best_weights is not None
     return Record(
-        history={name: [float(value) for value in values] for name, values in history.history.items()},
-        epochs=len(history.history.get("loss", ())), seconds=time.perf_counter() - start, seed=seed,
+        history=history, epochs=len(history.get("loss", ())), seconds=time.perf_counter() - start, seed=seed,
         batch_size=batch_size, learning_rate=learning_rate, params=model.count_params(), validation=validation,
         interrupted=interrupted, schedule=schedule if isinstance(schedule, dict) else None,
         stopped_early=kept and stopper.stopped_epoch > 0, kept_epoch=stopper.best_epoch + 1 if kept else None,
@@ -396,6 +385,7 @@ def find_learning_rate(
     (x, y), _ = _splits(model, dataset, None, None, function)
 
     rates, losses, smoothed, mean = np.geomspace(low, high, steps), [], [], 0.0
+    keep = 1 - 10 / steps
     order = np.concatenate([rng.permutation(len(x)) for _ in range(math.ceil(steps * batch_size / len(x)))])
     before = [variable.numpy().copy() for variable in model.variables]
     try:
@@ -404,8 +394,8 @@ def find_learning_rate(
                 batch = order[step * batch_size : (step + 1) * batch_size]
                 optimizer.learning_rate = rate
                 losses.append(_one_step(model, optimizer, x[batch], y[batch]))
-                mean = 0.9 * mean + 0.1 * losses[-1]
-                smoothed.append(mean / (1 - 0.9 ** (step + 1)))
+                mean = keep * mean + (1 - keep) * losses[-1]
+                smoothed.append(mean / (1 - keep ** (step + 1)))  # corrected for its start at 0, as in Adam
                 if not smoothed[-1] <= 4 * min(smoothed):  # True for nan, too
                     break
                 if show:
@@ -416,7 +406,7 @@ def find_learning_rate(
     lowest = int(np.nan_to_num(smoothed, nan=np.inf).argmin())
     return LearningRateSearch(
         rates[: len(losses)], np.array(losses), np.array(smoothed),
-        suggestion=float(rates[lowest]) / 10 if smoothed[lowest] < 0.95 * smoothed[0] else None,
+        suggestion=float(rates[lowest]) / 10 if smoothed[lowest] < 0.9 * smoothed[0] else None,
         diverged=not smoothed[-1] <= 4 * smoothed[lowest],
     )  # fmt: skip
 
@@ -495,6 +485,24 @@ def _augment(augment, x):
             before=x.shape[1:], after=tuple(after.shape[1:]),
         )  # fmt: skip
     return augment
+
+
+def _train(model, batches, held_back, epochs, callbacks, verbose):
+    """Run `model.fit` under a bar; return (history as a dict of lists of floats, whether it was interrupted)."""
+    history, interrupted = keras.callbacks.History(), False
+    with _progress.progress(verbose) as show:
+        try:
+            model.fit(
+                batches,
+                validation_data=held_back,
+                epochs=epochs,
+                shuffle=False,  # the batches are shuffled already
+                callbacks=[history, *([_Watch(show)] if show else []), *callbacks],
+                verbose=0,
+            )
+        except KeyboardInterrupt:
+            interrupted = True
+    return {name: [float(value) for value in values] for name, values in history.history.items()}, interrupted
 
 
 def _one_step(model, optimizer, x, y):

@@ -18,7 +18,8 @@ import keras
 
 @pytest.fixture
 def dots():
-    """Two Gaussian clouds in the plane, wide apart."""
+    """Two Gaussian clouds in the plane, wide apart; and the same first weights whichever tests run."""
+    keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 260)
     x = (rng.normal(size=(260, 2)) + 4 * y[:, None]).astype("float32")
@@ -519,17 +520,20 @@ def search(model, dots, **settings):
 
 
 def test_the_search_tries_rates_in_equal_ratios_and_stops_where_it_diverges(dots):
-    found = search(line(), dots, optimizer="sgd", low=1e-4, high=1e6)
+    training.seed_everything(0)
+    found = search(line(), dots, optimizer="sgd", low=1e-4, high=1e3, steps=100)
     rates = found.learning_rates
     assert rates[0] == pytest.approx(1e-4)
-    np.testing.assert_allclose(rates[1:] / rates[:-1], 1e10 ** (1 / 39))
+    np.testing.assert_allclose(rates[1:] / rates[:-1], 1e7 ** (1 / 99))
     assert found.diverged
-    assert len(rates) == len(found.losses) == len(found.smoothed) < 40
+    assert len(rates) == len(found.losses) == len(found.smoothed) < 100
     assert not found.smoothed[-1] <= 4 * found.smoothed.min()
     assert found.smoothed[0] == pytest.approx(found.losses[0])
     assert found.smoothed[1] == pytest.approx((0.9 * found.losses[0] + found.losses[1]) / 1.9)
     assert found.suggestion == pytest.approx(rates[np.nanargmin(found.smoothed)] / 10)
     assert repr(found) == f"LearningRateSearch: suggestion {found.suggestion:.2g}, diverged at {rates[-1]:.2g}"
+    short = search(line(), dots, low=1e-4, high=1e-3, steps=20)
+    assert short.smoothed[1] == pytest.approx((0.5 * short.losses[0] + short.losses[1]) / 1.5)
     record = training.fit(line(), dots, epochs=5, optimizer="sgd", learning_rate=found.suggestion)
     assert record.final["val_accuracy"] > 0.95  # the suggestion is of use
 
