@@ -274,6 +274,32 @@ def build(
     return Augmenter([layer for layer in layers if layer])
 
 
+def apply(augmenter, images, draw):
+    """Change a batch with random numbers that follow from the number `draw` alone.
+
+    Keras's random layers count their draws in a variable. Batches prepared side by side would race for the next count;
+    in this scope each layer reads its count from `draw` instead, and nothing is written.
+
+    Args:
+        augmenter: Keras layer, as made by `build`; called with training=True.
+        images: float array or tensor (n, h, w, c), values in [0, 1].
+        draw: int, or an integer tensor: another one, another change.
+
+    Returns:
+        float tensor, the changed images.
+
+    Example:
+        >>> x, shaken = np.random.default_rng(0).random((2, 8, 8, 1), "float32"), build(noise=0.1)
+        >>> one, other, again = (apply(shaken, x, draw).numpy() for draw in (1, 2, 1))
+        >>> bool((one == again).all()), bool((one == other).all())
+        (True, False)
+    """
+    states = augmenter.non_trainable_variables
+    values = [ops.cast(ops.stack([draw, 1000 * place]), state.dtype) for place, state in enumerate(states)]
+    with keras.StatelessScope(state_mapping=list(zip(states, values, strict=True))):
+        return augmenter(images, training=True)
+
+
 def online(x, y, augmenter, *, batch_size=32, seed=0):
     """Shuffle images, cut them into batches and change them at random, several batches at a time beside the training.
 
@@ -310,7 +336,7 @@ def online(x, y, augmenter, *, batch_size=32, seed=0):
     draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
 
     def load(numbers, draw):
-        return _augment(augmenter, tf.gather(x, numbers), draw), tf.gather(y, numbers)
+        return apply(augmenter, tf.gather(x, numbers), draw), tf.gather(y, numbers)
 
     return tf.data.Dataset.zip(numbers, draws).map(load, tf.data.AUTOTUNE, deterministic=True).prefetch(2)
 
@@ -359,7 +385,7 @@ def offline(dataset, augmenter, *, copies, seed=0):
     images = [x]
     for _ in range(copies):
         for first in range(0, len(x), 256):
-            images.append(_augment(augmenter, tf.constant(x[first : first + 256]), int(rng.integers(2**32))).numpy())
+            images.append(apply(augmenter, tf.constant(x[first : first + 256]), int(rng.integers(2**32))).numpy())
     if images[-1].shape[1:] != x.shape[1:]:
         raise _checks.argument_error(
             "offline", "the augmenter must keep the size of the images", "Use RandomCrop(…, resize=True), or online",
@@ -369,18 +395,6 @@ def offline(dataset, augmenter, *, copies, seed=0):
         dataset, x_train=np.concatenate(images), y_train=np.concatenate([y] * (1 + copies)),
         boxes_train=None, masks_train=None,
     )  # fmt: skip
-
-
-def _augment(augmenter, images, draw):
-    """Change a batch with random numbers that follow from the number `draw` alone.
-
-    Keras's random layers count their draws in a variable. Batches prepared side by side would race for the next count;
-    in this scope each layer reads its count from `draw` instead, and nothing is written.
-    """
-    states = augmenter.non_trainable_variables
-    values = [ops.cast(ops.stack([draw, 1000 * place]), state.dtype) for place, state in enumerate(states)]
-    with keras.StatelessScope(state_mapping=list(zip(states, values, strict=True))):
-        return augmenter(images, training=True)
 
 
 def _check_images(function, x, y, x_name, y_name):

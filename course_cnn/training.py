@@ -627,7 +627,7 @@ def _batches(x, y, batch_size, *, shuffle=False, augment=None, seed=None):
     if augment is not None:
         draws = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
         batches = tf.data.Dataset.zip(batches, draws).map(
-            lambda batch, draw: (augmentation._augment(augment, batch[0], draw), batch[1])
+            lambda batch, draw: (augmentation.apply(augment, batch[0], draw), batch[1])
         )
     return batches.prefetch(2)
 
