@@ -40,7 +40,7 @@ def centres(images):
     return (images.sum(2) * side).sum(1) / mass, (images.sum(1) * side).sum(1) / mass
 
 
-def spread_evenly(values, largest):
+def assert_spread_evenly(values, largest):
     """Do the values fill [-largest, largest]? With 400 even draws both outer tenths are empty one time in 10^18."""
     assert np.abs(values).max() <= largest * 1.02
     assert values.min() < -0.9 * largest
@@ -90,7 +90,7 @@ def test_each_image_and_channel_has_its_offset():
     grey = np.full((400, 2, 3, 3), 0.5, "float32")
     offsets = augment.build(color_shift=0.3)(grey, training=True).numpy() - 0.5
     np.testing.assert_array_equal(offsets, np.broadcast_to(offsets[:, :1, :1], offsets.shape))  # the same all over
-    spread_evenly(offsets[:, 0, 0].ravel(), 0.3)
+    assert_spread_evenly(offsets[:, 0, 0].ravel(), 0.3)
     assert np.abs(np.corrcoef(offsets[:, 0, 0].T)[~np.eye(3, dtype=bool)]).max() < 0.25  # five standard deviations
 
 
@@ -109,19 +109,19 @@ def test_mirror_turns_half_of_the_images(rng):
 def test_shift_is_a_fraction_of_the_side():
     y = augment.build(shift=0.2)(dots(400, 20, 20), training=True)
     for centre in centres(y):
-        spread_evenly(centre - 20, 0.2 * 41)
+        assert_spread_evenly(centre - 20, 0.2 * 41)
 
 
 def test_rotation_is_in_degrees():
     row, column = centres(augment.build(rotation=30)(dots(400, 20, 34), training=True))
     np.testing.assert_allclose(np.hypot(row - 20, column - 20), 14, atol=0.2)  # about the centre
-    spread_evenly(np.degrees(np.arctan2(row - 20, column - 20)), 30)
+    assert_spread_evenly(np.degrees(np.arctan2(row - 20, column - 20)), 30)
 
 
 def test_scale_is_the_share_of_the_side_that_is_shown():
     row, column = centres(augment.build(scale=0.4)(dots(400, 20, 27, radius=1.5), training=True))
     np.testing.assert_allclose(row, 20, atol=0.2)  # about the centre, and the same along both axes
-    spread_evenly(7 / (column - 20) - 1, 0.4)
+    assert_spread_evenly(7 / (column - 20) - 1, 0.4)
 
 
 def test_what_stands_where_nothing_was():

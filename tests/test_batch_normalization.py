@@ -33,7 +33,7 @@ def pair(shape, **settings):
     return layers
 
 
-def close(got, want, rtol=1e-5):
+def assert_close(got, want, rtol=1e-5):
     got, want = (np.asarray(keras.ops.cast(array, "float64")) for array in (got, want))
     np.testing.assert_allclose(got, want, rtol=rtol, atol=rtol)
 
@@ -68,11 +68,11 @@ def test_outputs_gradients_and_moving_statistics_are_keras(shape, settings, trai
     ours, reference = pair(shape, **settings)
     for seed in range(3):
         x, dy = draw(shape, seed), draw(shape, seed + 10)
-        close(ours(x, training=training), reference(x, training=training))
-        close(ours.moving_mean, reference.moving_mean)
-        close(ours.moving_variance, reference.moving_variance)
+        assert_close(ours(x, training=training), reference(x, training=training))
+        assert_close(ours.moving_mean, reference.moving_mean)
+        assert_close(ours.moving_variance, reference.moving_variance)
         for got, want in zip(*(gradients(layer, x, dy, training) for layer in (ours, reference)), strict=True):
-            close(got, want, rtol=1e-4)
+            assert_close(got, want, rtol=1e-4)
     assert kernels
     assert all(kernels)
 
@@ -84,18 +84,18 @@ def test_every_precision(policy, training):
     digits = 1e-5 if policy in ("float32", "float64") else 2e-3 if "bf" not in policy else 2e-2
     got, want = (layer(draw(IMAGES), training=training) for layer in (ours, reference))
     assert got.dtype == want.dtype
-    close(got, want, rtol=digits)
+    assert_close(got, want, rtol=digits)
     for a, b in zip(ours.weights, reference.weights, strict=True):
         assert a.dtype == b.dtype
-        close(a, b, rtol=digits)
+        assert_close(a, b, rtol=digits)
 
 
 def test_half_precision_does_not_overflow():
     """The squares of numbers above 256 do not fit in float16; the kernel adds them up in float32, as Keras does."""
     ours, reference = pair(IMAGES, dtype="mixed_float16")
     x = 1000 * draw(IMAGES)
-    close(ours(x, training=True), reference(x, training=True), rtol=2e-3)
-    close(ours.moving_variance, reference.moving_variance, rtol=1e-4)
+    assert_close(ours(x, training=True), reference(x, training=True), rtol=2e-3)
+    assert_close(ours.moving_variance, reference.moving_variance, rtol=1e-4)
     assert np.isfinite(ours.moving_variance).all()
 
 
@@ -115,16 +115,16 @@ def test_half_precision_does_not_overflow():
 @pytest.mark.parametrize("training", [True, False])
 def test_where_the_kernel_does_not_apply_the_formulas_do(settings, x, call, training, kernels):
     ours, reference = pair(x.shape, **settings)
-    close(ours(x, training=training, **call), reference(x, training=training, **call), rtol=1e-12)
+    assert_close(ours(x, training=training, **call), reference(x, training=training, **call), rtol=1e-12)
     for a, b in zip(ours.weights, reference.weights, strict=True):
-        close(a, b, rtol=1e-12)
+        assert_close(a, b, rtol=1e-12)
     assert not any(kernels)
 
 
 @pytest.mark.skipif("renorm" not in keras.layers.BatchNormalization().get_config(), reason="new in Keras 3.15")
 def test_renorm_is_left_to_keras(kernels):
     ours, reference = pair(IMAGES, renorm=True)
-    close(ours(draw(IMAGES), training=True), reference(draw(IMAGES), training=True), rtol=1e-12)
+    assert_close(ours(draw(IMAGES), training=True), reference(draw(IMAGES), training=True), rtol=1e-12)
     assert kernels == [False]
 
 
@@ -132,7 +132,7 @@ def test_on_a_gpu_inference_takes_the_formulas(monkeypatch, kernels):
     monkeypatch.setattr("course_cnn.layers._gpu", lambda: True)
     ours, reference = pair(IMAGES)
     for learning in (True, False):
-        close(ours(draw(IMAGES), training=learning), reference(draw(IMAGES), training=learning))
+        assert_close(ours(draw(IMAGES), training=learning), reference(draw(IMAGES), training=learning))
     assert kernels == [True, False]
 
 
@@ -148,7 +148,7 @@ def test_small_inputs_are_not_worth_a_kernel(shape, fused, monkeypatch):
 def test_under_another_backend_the_formulas_do_the_work(monkeypatch, kernels):
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     ours, reference = pair(IMAGES)
-    close(ours(draw(IMAGES), training=True), reference(draw(IMAGES), training=True), rtol=1e-12)
+    assert_close(ours(draw(IMAGES), training=True), reference(draw(IMAGES), training=True), rtol=1e-12)
     assert kernels == [False]
 
 
@@ -156,7 +156,7 @@ def test_a_frozen_layer_is_in_inference_mode():
     ours, reference = pair(IMAGES)
     before = ours.get_weights()
     ours.trainable = reference.trainable = False
-    close(ours(draw(IMAGES), training=True), reference(draw(IMAGES), training=True))
+    assert_close(ours(draw(IMAGES), training=True), reference(draw(IMAGES), training=True))
     for old, new in zip(before, ours.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -199,7 +199,7 @@ def fitted(layer, jit_compile, **settings):
 def test_model_fit_learns_the_same(jit_compile, wrapped):
     results = [fitted(l, jit_compile, wrapped=wrapped) for l in (BatchNormalization, keras.layers.BatchNormalization)]
     for got, want in zip(*results, strict=True):
-        close(got, want, rtol=1e-3)  # nine steps, each starting from where float32 left the one before
+        assert_close(got, want, rtol=1e-3)  # nine steps, each starting from where float32 left the one before
 
 
 @pytest.mark.slow
@@ -207,7 +207,7 @@ def test_model_fit_learns_the_same(jit_compile, wrapped):
 def test_model_fit_in_other_precisions(policy):
     results = [fitted(layer, False, dtype=policy) for layer in (BatchNormalization, keras.layers.BatchNormalization)]
     for got, want in zip(*results, strict=True):
-        close(got, want, rtol=1e-9 if policy == "float64" else 0.1)
+        assert_close(got, want, rtol=1e-9 if policy == "float64" else 0.1)
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")  # Keras 3.15 under NumPy 2.4
@@ -226,11 +226,11 @@ def test_saved_and_loaded_models(tmp_path):
 
     model.save_weights(tmp_path / "ours.weights.h5")
     reference.load_weights(tmp_path / "ours.weights.h5")
-    close(reference(x), model(x))
+    assert_close(reference(x), model(x))
     reference(10 * x, training=True)
     reference.save_weights(tmp_path / "keras.weights.h5")
     model.load_weights(tmp_path / "keras.weights.h5")
-    close(model(x), reference(x))
+    assert_close(model(x), reference(x))
 
 
 def test_same_arguments_in_the_same_order():
@@ -263,4 +263,4 @@ def test_frozen_gradients_after_seed_everything():
     training.seed_everything(0)  # as other tests do; nothing in TensorFlow's public functions takes it back
     got, want = (gradients(layer, draw(IMAGES), draw(IMAGES, 1), False) for layer in pair(IMAGES))
     for a, b in zip(got, want, strict=True):
-        close(a, b, rtol=1e-4)
+        assert_close(a, b, rtol=1e-4)

@@ -194,19 +194,8 @@ def plot_loss_surface(
     picture = ax.contourf(x, y, np.clip(z, levels[0], levels[-1]), levels=levels, cmap=shades, norm=norm)
     ax.contour(x, y, z, levels=levels, colors="0.45", linewidths=0.5)
     ax.figure.colorbar(picture, ax=ax, label=label, format=FuncFormatter(lambda value, _: short(value)))
-    width, height = right - left, top - bottom
-    ends = {}
-    for number, (name, track) in enumerate(tracks.items()):
-        known = track[np.isfinite(track).all(axis=1)]
-        inside = len(known) and left <= track[-1, 0] <= right and bottom <= track[-1, 1] <= top
-        ends[name] = float(f(*track[-1].astype(float)[:, None])[0]) if inside else np.inf
-        note = "" if inside else " (leaves the picture)"
-        near = np.clip(known, (left - 9 * width, bottom - 9 * height), (right + 9 * width, top + 9 * height))
-        line = draw_line(ax, *near.T, number, f"{name}{note}", linewidth=1.8)
-        ax.plot(*near[:1].T, "o", color="black", markersize=10, fillstyle="none", label="_start", zorder=4)
-        if inside:
-            ax.plot(*near[-1:].T, line.get_marker(), color=line.get_color(), markersize=10, markeredgecolor="black",
-                    label="_end", zorder=5)  # fmt: skip
+    ends = {name: _draw_path(ax, number, name, track, f, (left, right, bottom, top))
+            for number, (name, track) in enumerate(tracks.items())}  # fmt: skip
     handles = list(ax.get_legend_handles_labels()[0])
     if tracks:
         handles.append(
@@ -229,6 +218,23 @@ def plot_loss_surface(
     ax.set_title(title)
     ax.set(xlim=(left, right), ylim=(bottom, top), xlabel=xlabel, ylabel=ylabel)
     return ax
+
+
+def _draw_path(ax, number, name, track, f, window):
+    """Draw the path of one optimiser, and return the loss where it ends, or infinity outside the picture."""
+    left, right, bottom, top = window
+    width, height = right - left, top - bottom
+    known = track[np.isfinite(track).all(axis=1)]
+    inside = len(known) and left <= track[-1, 0] <= right and bottom <= track[-1, 1] <= top
+    note = "" if inside else " (leaves the picture)"
+    near = np.clip(known, (left - 9 * width, bottom - 9 * height), (right + 9 * width, top + 9 * height))
+    line = draw_line(ax, *near.T, number, f"{name}{note}", linewidth=1.8)
+    ax.plot(*near[:1].T, "o", color="black", markersize=10, fillstyle="none", label="_start", zorder=4)
+    if not inside:
+        return np.inf
+    ax.plot(*near[-1:].T, line.get_marker(), color=line.get_color(), markersize=10, markeredgecolor="black",
+            label="_end", zorder=5)  # fmt: skip
+    return float(f(*track[-1].astype(float)[:, None])[0])
 
 
 def plot_learning_rates(search, *, ax=None, title=None):

@@ -5,6 +5,7 @@ It keeps the parameters, holds the cache between the forward and the backward pa
 """
 
 import math
+from abc import ABC, abstractmethod
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from course_cnn.scratch.dropout import dropout_backward, dropout_forward
 from course_cnn.scratch.pool import avg_pool2d_backward, avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward
 
 
-class Layer:
+class Layer(ABC):
     """What all layers share. A layer of your own needs `forward` and `backward`, and `build` if it has parameters.
 
     Args:
@@ -44,13 +45,13 @@ class Layer:
         """Draw the parameters for inputs of `shape` (no batch axis) and return the output shape."""
         return shape
 
+    @abstractmethod
     def forward(self, x, training=False):
         """Return y for a batch x, and keep what `backward` needs."""
-        raise NotImplementedError
 
+    @abstractmethod
     def backward(self, dy):
         """Set `grads` and return dx."""
-        raise NotImplementedError
 
     def __repr__(self):
         return f"{self.name} {self.input_shape} -> {self.output_shape}, {self.count_params():,} parameters"

@@ -28,7 +28,7 @@ def tf_loss_and_gradient(loss, scores):
     return value, tape.gradient(value, inputs)
 
 
-def compare(forward, backward, reference, scores, *arguments, **options):
+def assert_same(forward, backward, reference, scores, *arguments, **options):
     loss, cache = forward(scores, *arguments, **options)
     want, gradient = tf_loss_and_gradient(reference, scores)
     np.testing.assert_allclose(loss, want, rtol=1e-12, atol=1e-13)
@@ -88,12 +88,12 @@ def test_softmax_of_the_lecture():
 @given(n=st.integers(1, 5), c=st.integers(1, 5), scale=st.sampled_from([1, 50]), seed=st.integers(0, 99))
 def test_cross_entropy_matches_tf(n, c, scale, seed):
     scores, labels = scores_and_labels(n, c, seed, scale)
-    compare(
+    assert_same(
         scratch.softmax_cross_entropy_forward, scratch.softmax_cross_entropy_backward,
         lambda s: tf.nn.sparse_softmax_cross_entropy_with_logits(labels, s), scores, labels,
     )  # fmt: skip
     targets = np.random.default_rng(seed).dirichlet(np.ones(c), size=n)
-    compare(
+    assert_same(
         scratch.softmax_cross_entropy_forward, scratch.softmax_cross_entropy_backward,
         lambda s: tf.nn.softmax_cross_entropy_with_logits(targets, s), scores, targets,
     )  # fmt: skip
@@ -121,7 +121,7 @@ def test_l2_matches_keras(n, c, seed):
     targets, _ = scores_and_labels(n, c, seed + 100)
     # Keras takes the mean over c where we take half the sum.
     mse = keras.losses.MeanSquaredError(reduction=None, dtype="float64")
-    compare(scratch.l2_forward, scratch.l2_backward, lambda s: mse(targets, s) * (c / 2), scores, targets)
+    assert_same(scratch.l2_forward, scratch.l2_backward, lambda s: mse(targets, s) * (c / 2), scores, targets)
 
 
 @settings(max_examples=40, deadline=None)
@@ -134,7 +134,7 @@ def test_hinge_matches_tf(n, c, margin, seed):
         every = tf.nn.relu(s - right + margin)  # the right class itself pays `margin`, a constant
         return tf.reduce_sum(every, axis=1) - margin
 
-    compare(scratch.hinge_forward, scratch.hinge_backward, reference, scores, labels, margin=margin)
+    assert_same(scratch.hinge_forward, scratch.hinge_backward, reference, scores, labels, margin=margin)
 
 
 def test_keras_hinge_charges_the_worst_class_only():

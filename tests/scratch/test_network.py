@@ -455,11 +455,22 @@ def test_shapes_that_disagree():
         net.accuracy(X, Y[:2])
 
 
-def test_the_base_layer_leaves_its_work_to_others():
-    layer = network.Layer()
-    for method in (layer.forward, layer.backward):
-        with pytest.raises(NotImplementedError):
-            method(X)
+def test_a_layer_of_ones_own_needs_both_directions():
+    class Half(network.Layer):
+        def forward(self, x, training=False):
+            return x / 2
+
+    with pytest.raises(TypeError, match="backward"):
+        Half()
+
+    class Halve(Half):
+        def backward(self, dy):
+            return dy / 2
+
+    net = scratch.Sequential([Halve(), scratch.Dense(2)], input_shape=(3,), dtype="float64")
+    x = np.ones((4, 3))
+    np.testing.assert_allclose(net.forward(x), x / 2 @ net.params[0])
+    np.testing.assert_allclose(net.backward(np.ones((4, 2))), np.ones((4, 2)) @ net.params[0].T / 2)
 
 
 def test_summary():

@@ -207,7 +207,7 @@ def test_a_step_goes_downhill_and_a_gradient_of_zero_stays(step):
     assert w[0] < w[1] == 1 < w[2]
 
 
-def refuse(match, step, *args, **options):
+def assert_refused(match, step, *args, **options):
     with pytest.raises(ValueError, match=rf"^{step.__name__}: {match}"):
         step(*args, **options)
 
@@ -215,17 +215,17 @@ def refuse(match, step, *args, **options):
 @pytest.mark.parametrize("step", STEPS)
 def test_wrong_arrays_are_refused(step):
     w, g = np.ones((2, 3)), np.ones((2, 3))
-    refuse("`params` must be a list of arrays .*ndarray", step, w, [g])
-    refuse("`grads` must be a list of arrays", step, [w], g)
-    refuse(r"`grads` must be a list of arrays .*Pass \[np.asarray\(grads\)\]", step, [w], [1.0])
-    refuse(r"there must be one gradient for each .*len\(params\)=2, len\(grads\)=1", step, [w, w], [g])
-    refuse(r"a gradient must have the shape .*params\[1\].shape=\(2, 3\), grads\[1\].shape=\(3, 2\)",
+    assert_refused("`params` must be a list of arrays .*ndarray", step, w, [g])
+    assert_refused("`grads` must be a list of arrays", step, [w], g)
+    assert_refused(r"`grads` must be a list of arrays .*Pass \[np.asarray\(grads\)\]", step, [w], [1.0])
+    assert_refused(r"there must be one gradient for each .*len\(params\)=2, len\(grads\)=1", step, [w, w], [g])
+    assert_refused(r"a gradient must have the shape .*params\[1\].shape=\(2, 3\), grads\[1\].shape=\(3, 2\)",
            step, [w, w], [g, g.T])  # fmt: skip
-    refuse("all arrays must share one dtype", step, [w], [g.astype("float32")])
-    refuse(r"`params\[0\]` must hold floating-point", step, [w.astype(int)], [g])
+    assert_refused("all arrays must share one dtype", step, [w], [g.astype("float32")])
+    assert_refused(r"`params\[0\]` must hold floating-point", step, [w.astype(int)], [g])
     for bad in (np.nan, np.inf, -np.inf):
         g[1, 1] = bad
-        refuse(r"`grads\[1\]` must hold finite numbers, and 1 of 6", step, [w, w], [np.ones((2, 3)), g])
+        assert_refused(r"`grads\[1\]` must hold finite numbers, and 1 of 6", step, [w, w], [np.ones((2, 3)), g])
     step([np.asarray(1.0)], [np.asarray([1.0])[0]])  # the remedy for single numbers
 
 
@@ -235,20 +235,20 @@ def test_states_of_others_are_refused(step):
     state = step(w, g)[1]
     others = [other for other in STEPS if other is not step]
     for other in others:
-        refuse("`state` must be None or a .*State .*start afresh with state=None", step, w, g, other(w, g)[1])
-    refuse("`state` must be None or a", step, w, g, 3)
-    refuse("`state.step` must be an integer >= 0", step, w, g, state._replace(step=-1))
+        assert_refused("`state` must be None or a .*State .*start afresh with state=None", step, w, g, other(w, g)[1])
+    assert_refused("`state` must be None or a", step, w, g, 3)
+    assert_refused("`state.step` must be an integer >= 0", step, w, g, state._replace(step=-1))
     if len(state) > 1:
-        refuse(r"`state` must belong to these parameters.*\(4,\)", step, [np.ones(4)], [np.ones(4)], state)
-        refuse("`state` must belong to these parameters", step, w * 2, g * 2, state)
-        refuse("`state` must belong to these parameters.*float32", step, *[[np.ones(3, "float32")]] * 2, state)
+        assert_refused(r"`state` must belong to these parameters.*\(4,\)", step, [np.ones(4)], [np.ones(4)], state)
+        assert_refused("`state` must belong to these parameters", step, w * 2, g * 2, state)
+        assert_refused("`state` must belong to these parameters.*float32", step, *[[np.ones(3, "float32")]] * 2, state)
     step(w * 2, g * 2, None)  # the remedy
 
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("bad", [0, -0.1, np.nan, np.inf, True, "fast", None, [0.1], keras.optimizers.Adam()])
 def test_learning_rate_must_be_a_positive_number(step, bad):
-    refuse(r"`learning_rate` must be a number > 0 \(learning_rate=.*learning_rate=0.001", step,
+    assert_refused(r"`learning_rate` must be a number > 0 \(learning_rate=.*learning_rate=0.001", step,
            [np.ones(1)], [np.ones(1)], learning_rate=bad)  # fmt: skip
 
 
@@ -267,7 +267,7 @@ def test_learning_rate_must_be_a_positive_number(step, bad):
     ],
 )
 def test_settings_out_of_range_are_refused(step, name, bad, match):
-    refuse(f"`{name}` .*{match}", step, [np.ones(1)], [np.ones(1)], **{name: bad})
+    assert_refused(f"`{name}` .*{match}", step, [np.ones(1)], [np.ones(1)], **{name: bad})
 
 
 def test_unknown_settings_are_python_errors():
