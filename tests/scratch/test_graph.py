@@ -251,6 +251,20 @@ def test_drawing_says_the_numbers():
     assert {"8", "16", "−4"} <= {text.get_text() for text in ax.texts}
 
 
+def test_numbers_stand_in_their_box_the_value_above_the_gradient():
+    a = Value(3, "a")
+    end = a * 7
+    end.backward()  # the boxes hold 3 over 7, 7 over 3, and 21 over 1
+    ax = end.draw()
+    boxes = [box for box in boxes_and_circles(ax) if box[2] - box[0] > 0.4]
+    found = []
+    for l, bottom, r, top in boxes:
+        texts = [text for text in ax.texts if text.get_text().isdigit() and l < text.get_position()[0] < r]
+        inside = [text for text in texts if bottom < text.get_position()[1] < top]
+        found.append(tuple(t.get_text() for t in sorted(inside, key=lambda t: -t.get_position()[1])))
+    assert sorted(found) == [("21", "1"), ("3", "7"), ("7", "3")]
+
+
 def test_drawing_on_given_axes():
     loss, _ = lecture_graph()
     _, axes = plt.subplots(1, 2, figsize=(8, 3))
