@@ -49,6 +49,7 @@ def test_both_sides_compute_the_same():
     np.testing.assert_allclose(worker.forward(TINY)(), worker.loops(TINY)(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_residual_network_is_resnet_20_and_learns_the_same_with_both_layers():
     model, x, labels = worker.residual_network(worker._norm(True), measure.RESIDUAL)
     convolutions = [layer for layer in model.layers if "conv" in layer.name]
@@ -95,6 +96,7 @@ def tiny(monkeypatch):
         monkeypatch.delenv(pin, raising=False)
 
 
+@pytest.mark.slow
 def test_json(tiny, capsys):
     assert cli.main(["--quick", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -112,6 +114,7 @@ def test_json(tiny, capsys):
         assert line["ratio_min"] <= line["ratio"] <= line["ratio_max"]
 
 
+@pytest.mark.slow
 def test_table_with_a_pinned_blas(tiny, capsys, monkeypatch):
     monkeypatch.setenv(measure.PINS[0], "Haswell")
     monkeypatch.setenv("COLUMNS", "80")

@@ -134,6 +134,7 @@ def test_every_dtype_trains(dtype, rng):
     assert model.layers[0].compute_dtype == dtype.removeprefix("mixed_")
 
 
+@pytest.mark.slow
 def test_conv2d_learns_a_known_kernel(rng):
     keras.utils.set_random_seed(0)
     x, kernel = rng.normal(size=(32, 8, 8, 1)), rng.normal(size=(3, 3, 1, 1))
@@ -211,6 +212,7 @@ def test_learned_pooling_is_a_depthwise_convolution(rng):
     np.testing.assert_allclose(layer(x), want, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_learned_pooling_learns_to_subsample(rng):
     x = rng.normal(size=(64, 8, 8, 1)).astype("float32")
     layer = LearnedPooling2D(2)

@@ -177,6 +177,7 @@ def features(masks):
     return np.array(out)
 
 
+@pytest.mark.slow
 def test_shapes_classes_can_be_told_apart():
     d = datasets.load("shapes", n_train=1200, n_test=240)
     forest = RandomForestClassifier(60, random_state=0).fit(features(d.masks_train), d.y_train)
@@ -239,6 +240,7 @@ def test_loading_needs_no_tensorflow():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False False"
 
 
+@pytest.mark.slow
 def test_loading_in_a_notebook_is_quiet():
     """tqdm, which skimage.data imports, looks for Jupyter's shell; without ipywidgets it then complains."""
     code = (

@@ -103,6 +103,7 @@ def test_zoo_and_published_load_no_tensorflow():
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
+@pytest.mark.slow
 def test_lenet5_learns_digits():
     training.seed_everything(0)
     record = training.fit(build_lenet5(), datasets.load("digits", size=32), epochs=4)
