@@ -328,6 +328,14 @@ def test_gradients_that_overflow_name_the_layer_and_a_remedy_that_works():
     assert rate < 0.1 or net.accuracy((x - x.mean()) / x.std(), y) > 0.3
 
 
+def test_outputs_that_overflow_name_the_first_layer_that_did():
+    net = scratch.Sequential([scratch.Dense(3, name="below"), scratch.Dense(3, name="above")], input_shape=(3,))
+    net.params = [1e20 * np.ones_like(w) for w in net.params]
+    x = np.ones((4, 3), "float32")
+    with pytest.raises(ValueError, match="what layer 'above' puts out is no longer finite"):
+        net.fit(x, np.zeros(4, int), epochs=1)
+
+
 def test_gradients_that_are_not_finite_name_the_layer():
     class Broken(network.Layer):
         def forward(self, x, training=False):
