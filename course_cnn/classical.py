@@ -148,10 +148,7 @@ def canny(image, *, sigma=1.0, low=0.1, high=0.2):
     Source: Canny, "A computational approach to edge detection", IEEE PAMI 8(6), 1986.
     """
     grey = _grey("canny", image)
-    if not 0 < sigma < np.inf:
-        raise _checks.argument_error(
-            "canny", "`sigma` must be above 0 pixels", "Use for example sigma=1.0", sigma=sigma
-        )
+    sigma = _checks.positive("canny", "sigma", sigma, 1.0)
     if not 0 < low <= high:
         remedy = "Use for example low=0.1, high=0.2"
         raise _checks.argument_error("canny", "thresholds must satisfy 0 < low <= high", remedy, low=low, high=high)
@@ -492,11 +489,7 @@ class PatchFeatures(_ImageFeatures):
         for name in ("n_centroids", "patch_size", "n_patches", "grid"):
             _checks.integer(function, name, getattr(self, name), minimum=1)
         for name in ("contrast", "regularise"):
-            if not 0 < getattr(self, name) < np.inf:
-                remedy = f"Use for example {name}=0.1"
-                raise _checks.argument_error(
-                    function, f"`{name}` must be above 0", remedy, **{name: getattr(self, name)}
-                )
+            _checks.positive(function, name, getattr(self, name), 0.1)
         largest = min(size) - self.grid + 1
         if self.patch_size > largest:
             fix = f"patch_size={largest}" if largest > 0 else f"grid={min(size)}, patch_size=1"

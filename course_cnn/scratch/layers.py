@@ -6,6 +6,7 @@ It keeps the parameters, holds the cache between the forward and the backward pa
 
 import math
 from abc import ABC, abstractmethod
+from types import MappingProxyType
 
 import numpy as np
 
@@ -139,7 +140,20 @@ class Conv2D(_Weighted):
         return dx
 
 
-class _Pool(Layer):
+class _Unlearned(Layer):
+    """A layer without parameters: a pair of pure functions, `_forward` and `_backward`, and settings of the first."""
+
+    settings = MappingProxyType({})
+
+    def forward(self, x, training=False):
+        y, self._cache = self._forward(x, **self.settings)
+        return y
+
+    def backward(self, dy):
+        return self._backward(dy, self._cache)
+
+
+class _Pool(_Unlearned):
     def __init__(self, pool_size=2, *, stride=None, padding=0, name=None):
         super().__init__(name=name)
         self.settings = {"pool_size": pool_size, "stride": stride, "padding": padding}
@@ -149,13 +163,6 @@ class _Pool(Layer):
         _image_shape(kind, self, shape)
         axes = shapes.pool_windows(shape[:2], **self.settings, function=kind)
         return (*(axis.out for axis in axes), shape[2])
-
-    def forward(self, x, training=False):
-        y, self._cache = self._forward(x, **self.settings)
-        return y
-
-    def backward(self, dy):
-        return self._backward(dy, self._cache)
 
 
 class MaxPool2D(_Pool):
@@ -182,28 +189,19 @@ class AvgPool2D(_Pool):
     _forward, _backward = staticmethod(avg_pool2d_forward), staticmethod(avg_pool2d_backward)
 
 
-class _Activation(Layer):
-    def forward(self, x, training=False):
-        y, self._cache = self._forward(x)
-        return y
-
-    def backward(self, dy):
-        return self._backward(dy, self._cache)
-
-
-class ReLU(_Activation):
+class ReLU(_Unlearned):
     """`relu_forward`: y = max(0, x)."""
 
     _forward, _backward = staticmethod(relu_forward), staticmethod(relu_backward)
 
 
-class Sigmoid(_Activation):
+class Sigmoid(_Unlearned):
     """`sigmoid_forward`: y = 1 / (1 + exp(-x))."""
 
     _forward, _backward = staticmethod(sigmoid_forward), staticmethod(sigmoid_backward)
 
 
-class Tanh(_Activation):
+class Tanh(_Unlearned):
     """`tanh_forward`: y = tanh(x)."""
 
     _forward, _backward = staticmethod(tanh_forward), staticmethod(tanh_backward)
