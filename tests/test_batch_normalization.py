@@ -49,7 +49,7 @@ def gradients(layer, x, dy, training):
 @pytest.fixture(autouse=True)
 def worth_it(monkeypatch):
     """Let the kernel run on inputs as small as those of a test."""
-    monkeypatch.setattr("course_cnn.layers._WORTH_A_KERNEL", 1)
+    monkeypatch.setattr("course_cnn.layers.normalization._WORTH_A_KERNEL", 1)
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_renorm_is_left_to_keras(kernels):
 
 
 def test_on_a_gpu_inference_takes_the_formulas(monkeypatch, kernels):
-    monkeypatch.setattr("course_cnn.layers._gpu", lambda: True)
+    monkeypatch.setattr("course_cnn.layers.normalization._gpu", lambda: True)
     ours, reference = pair(IMAGES)
     for learning in (True, False):
         assert_close(ours(draw(IMAGES), training=learning), reference(draw(IMAGES), training=learning))

@@ -1,22 +1,6 @@
-"""Figures that papers and courses print about the networks of the zoo, each with its source. Tests compare with them.
+"""LeNet-5 of 1998 and the net of 20 and 50 filters."""
 
-Pure Python. Where sources differ there are two rows and the reason.
-"""
-
-from dataclasses import dataclass
-
-from course_cnn import _checks
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One published figure: `key` is "network/what", `value` a number or a tuple of numbers, `what` says of what."""
-
-    key: str
-    value: int | float | tuple
-    what: str
-    source: str
-
+from course_cnn.zoo.published._figure import Figure
 
 _LECUN = "LeCun et al., Gradient-based learning applied to document recognition, Proc. IEEE 86(11), 1998"
 _COUNT = "counted from the layers as they are built today"
@@ -44,25 +28,3 @@ FIGURES = (
     Figure("lenet-20-50/weights", 1_255_500, "weights, no biases", _GULLI),
     Figure("lenet-20-50/params", 1_256_080, "weights and biases", _GULLI),
 )  # fmt: skip
-
-
-def figure(key):
-    """Look up one published figure.
-
-    Args:
-        key: str, "network/what", such as "lenet5-1998/params".
-
-    Returns:
-        `Figure(key, value, what, source)`.
-
-    Raises:
-        ValueError: there is no such key.
-
-    Example:
-        >>> figure("lenet5-1998/params").value
-        61706
-    """
-    for found in FIGURES:
-        if found.key == key:
-            return found
-    _checks.choice("figure", "key", key, tuple(found.key for found in FIGURES))

@@ -1,0 +1,3 @@
+"""AlexNet, and ILSVRC 2010 to 2015."""
+
+FIGURES = ()

@@ -1,0 +1,3 @@
+"""VGG-16 and VGG-19."""
+
+FIGURES = ()
