@@ -4,11 +4,13 @@ Sources: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to do
 1998, section II.B; Gulli & Pal, "Deep Learning with Keras", 2017, chapter 3 (20 and 50 filters).
 """
 
-from course_cnn import _checks, shapes
+from course_cnn import _checks
 from course_cnn._tensorflow import tf  # noqa: F401  (before Keras: it quiets the import of TensorFlow)
 
 # isort: split
 import keras
+
+from course_cnn.zoo._common import image_shape
 
 # C convolution 5x5, S pooling 2x2 ("subsampling"), F fully connected: (name, number of feature maps or units).
 TABLES = {
@@ -58,7 +60,9 @@ def build_lenet5(variant="1998", *, input_shape=None, num_classes=10):
     """
     table = TABLES[_checks.choice("build_lenet5", "variant", variant, tuple(TABLES))]
     num_classes = _checks.integer("build_lenet5", "num_classes", num_classes, minimum=1)
-    model = keras.Sequential([keras.Input(_input_shape(table, input_shape))], name=table["name"])
+    input_shape = table["input_shape"] if input_shape is None else input_shape
+    input_shape = image_shape("build_lenet5", input_shape, list(_sizes(table)))
+    model = keras.Sequential([keras.Input(input_shape)], name=table["name"])
     for name, size in table["layers"]:
         if name == table["dense"][0]:
             model.add(keras.layers.Flatten(name="flatten"))
@@ -72,21 +76,10 @@ def build_lenet5(variant="1998", *, input_shape=None, num_classes=10):
     return model
 
 
-def _input_shape(table, input_shape):
-    """Return (h, w, c), or raise if a layer would be left without a single pixel."""
-    if input_shape is None:
-        return table["input_shape"]
-    shape = shapes.per_axis_ints("build_lenet5", "input_shape", input_shape, 3)
-    smallest = 1  # walk back from one pixel in front of the dense layers
-    for name, _ in reversed(table["layers"]):
+def _sizes(table):
+    """Yield (name, kernel_size, stride, padding) of the layers that have a size."""
+    for name, _ in table["layers"]:
         if name.startswith("S"):
-            smallest *= 2
-        elif name not in table["dense"] and table["padding"] == "valid":
-            smallest += 4
-    if min(shape[:2]) < smallest:
-        raise _checks.argument_error(
-            "build_lenet5", f"images must be at least {smallest} x {smallest} pixels for these layers",
-            f"Resize them, or use input_shape={(max(shape[0], smallest), max(shape[1], smallest), shape[2])}",
-            input_shape=shape,
-        )  # fmt: skip
-    return shape
+            yield name, 2, 2, 0
+        elif name not in table["dense"]:
+            yield name, 5, 1, table["padding"]
