@@ -10,6 +10,7 @@ from course_cnn.plots.classification import plot_confusion, plot_decision_region
 from course_cnn.plots.convolution import coverage_counts, plot_convolution, plot_coverage, plot_padding, plot_positions
 from course_cnn.plots.images import plot_feature_maps, plot_images, plot_kernel, plot_kernels, plot_matrix
 from course_cnn.plots.network import plot_distributions, plot_graph, plot_weights
+from course_cnn.plots.receptive import plot_gradient_field, plot_growth, plot_pyramid, plot_receptive_field
 from course_cnn.plots.training import plot_bands, plot_learning_rates, plot_loss_surface, plot_schedule, plot_training
 
 __all__ = [
@@ -25,7 +26,9 @@ __all__ = [
     "plot_decision_regions",
     "plot_distributions",
     "plot_feature_maps",
+    "plot_gradient_field",
     "plot_graph",
+    "plot_growth",
     "plot_images",
     "plot_kernel",
     "plot_kernels",
@@ -35,6 +38,8 @@ __all__ = [
     "plot_mistakes",
     "plot_padding",
     "plot_positions",
+    "plot_pyramid",
+    "plot_receptive_field",
     "plot_schedule",
     "plot_training",
     "plot_weights",
