@@ -75,7 +75,7 @@ class ConvBlock(keras.layers.Layer):
 
     def _parts(self):
         def named(part):
-            return {"name": f"{self.name}_{part}", "dtype": self.dtype_policy}
+            return {"name": f"{self.name}_{part}", "dtype": self.dtype_policy, "trainable": self.trainable}
 
         if isinstance(self.padding, int):
             yield keras.layers.ZeroPadding2D(self.padding, **named("pad"))
@@ -207,7 +207,7 @@ class ResidualBlock(keras.layers.Layer):
         self.after = [] if preactivation else [keras.layers.Activation("relu", **self._named("out"))]
 
     def _named(self, part):
-        return {"name": f"{self.name}_{part}", "dtype": self.dtype_policy}
+        return {"name": f"{self.name}_{part}", "dtype": self.dtype_policy, "trainable": self.trainable}
 
     def _activation(self, part):
         yield batch_norm(**self._named(f"{part}_bn"))

@@ -16,6 +16,7 @@ from course_cnn.zoo._common import image_shape, scaled
 # One convolution of 16 filters, then three stages of 2n convolutions; stages 2 and 3 begin with a stride of 2:
 # (output size on 32x32, filters). Then global average pooling and a dense layer: 6n + 2 layers with weights.
 TABLE = [(32, 16), (16, 32), (8, 64)]
+DEEPEST_FLAT = 200  # layers; Keras walks a graph by recursion, and Python stops at 1000 calls, seven per block
 
 
 def build_cifar_resnet(
@@ -33,7 +34,8 @@ def build_cifar_resnet(
         width: number > 0, a factor on every layer's filters.
 
     Returns:
-        `keras.Model`, flat, its layers named stage1_block1_1_conv and so on. Weights start as in He et al. 2015
+        `keras.Model`, flat, its layers named stage1_block1_1_conv and so on; deeper than 200 layers each residual block
+        is one `layers.ResidualBlock`, because Python's recursion would not reach the end. Weights start as in He et al. 2015
         (`he_normal`); only the dense layer, which no ReLU follows, keeps Keras's `glorot_uniform`.
 
     Raises:
@@ -66,7 +68,7 @@ def build_cifar_plain(depth, *, input_shape=(32, 32, 3), num_classes=10, width=1
         input_shape, num_classes, width: as for `build_cifar_resnet`.
 
     Returns:
-        `keras.Model`, flat.
+        `keras.Model`, as `build_cifar_resnet` has it.
 
     Raises:
         ValueError: the depth is not of the form, or an argument is out of its range.
@@ -89,11 +91,12 @@ def _build(function, name, depth, shortcut, preactivation, input_shape, num_clas
     x = ConvBlock(scaled(16, width), name="conv1", **first).call(inputs)
     for stage, (_, filters) in enumerate(TABLE, start=1):
         for i in range(1, n + 1):
-            x = ResidualBlock(
+            block = ResidualBlock(
                 scaled(filters, width), strides=2 if stage > 1 and i == 1 else 1, shortcut=shortcut,
                 preactivation="both" if preactivation and stage == i == 1 else preactivation,
                 name=f"stage{stage}_block{i}",
-            ).call(x)  # fmt: skip
+            )  # fmt: skip
+            x = block.call(x) if depth <= DEEPEST_FLAT else block(x)
     if preactivation:  # the last sum has not been activated yet
         x = keras.layers.Activation("relu", name="post_relu")(batch_norm(name="post_bn")(x))
     x = keras.layers.GlobalAveragePooling2D(name="avg_pool")(x)
