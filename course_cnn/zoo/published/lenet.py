@@ -27,4 +27,6 @@ FIGURES = (
     Figure("lenet-20-50/layer-weights", (500, 25_000, 1_225_000, 5_000), "C1, C3, F5, output, no biases", _GULLI),
     Figure("lenet-20-50/weights", 1_255_500, "weights, no biases", _GULLI),
     Figure("lenet-20-50/params", 1_256_080, "weights and biases", _GULLI),
+    Figure("mlp-300-100/params", 266_610, "weights and biases of 784-300-100-10", _COUNT),
+    Figure("mlp-300-100/mnist-error", 0.0305, "share of test digits, no distortions", f"{_LECUN}, section III.C"),
 )  # fmt: skip
