@@ -236,12 +236,12 @@ def fit(
         seed_everything(_seed("fit", seed))
     stopper = _stopper(patience, validation)
     train, held_back = _splits(model, dataset, validation, seed)
+    again = isinstance(optimizer, _Again)
+    optimizer = optimizer.optimizer if again else optimizer
     optimizer = _optimizer("fit", optimizer, learning_rate, epochs * math.ceil(len(train[0]) / batch_size))
     batches = _batches(*train, batch_size, shuffle=True, augment=_augment(augment, train[0]), seed=seed)
 
-    model.compile(
-        optimizer=optimizer, loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-    )
+    _compile(model, optimizer, again)
     learning_rate = float(optimizer.learning_rate)  # before a callback or a schedule changes it
     schedule = optimizer.get_config()["learning_rate"]
     start = time.perf_counter()
@@ -256,6 +256,60 @@ def fit(
         interrupted=interrupted, schedule=schedule if isinstance(schedule, dict) else None,
         stopped_early=kept and stopper.stopped_epoch > 0, kept_epoch=stopper.best_epoch + 1 if kept else None,
     )  # fmt: skip
+
+
+def fit_seeds(build, dataset, *, seeds=(0, 1, 2), each=None, **settings):
+    """Train one network several times, from other first weights and with the images in another order each time.
+
+    One run says little about learning: the next may end elsewhere. This gives the bands of `plots.plot_bands`. Each
+    record is the one that `seed_everything(seed)` and `fit(build(), dataset, seed=seed, …)` give; but the network is
+    compiled only once, which for deep networks takes longer than a short training.
+
+    Args:
+        build: function without arguments that returns a new model, always of the same layers.
+        dataset: as for `fit`.
+        seeds: sequence of int from 0 to 4,294,967,295, one training each.
+        each: None, or a function called with every `Record` as soon as it is there, to keep it.
+        **settings: those of `fit`, except seed. An optimizer object serves as a pattern and is left as it is.
+
+    Returns:
+        list of `Record`, one per seed. If the training was interrupted, the one it happened in is the last.
+
+    Raises:
+        ValueError: as for `fit`; `build` is not a function, or its models differ in their weights.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> dots = SimpleNamespace(x_train=np.eye(4, dtype="float32"), y_train=np.arange(4))
+        >>> def build():
+        ...     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(4)])
+        >>> records = fit_seeds(build, dots, seeds=[0, 1], epochs=3, validation=None)
+        >>> np.array([record.history["loss"] for record in records]).shape      # (seeds, epochs)
+        (2, 3)
+
+    Source: Goodfellow et al., "Deep Learning", 2016, section 8.4 (first weights).
+    """
+    if not callable(build) or isinstance(build, keras.Model):
+        raise _checks.argument_error(
+            "fit_seeds", "`build` must be a function that returns a new model", "Write lambda: in front of the call",
+            **{"type(build)": type(build).__name__},
+        )  # fmt: skip
+    seeds, records, model = [_seed("fit_seeds", seed) for seed in seeds], [], None
+    pattern = settings.pop("optimizer", None)
+    for seed in seeds:
+        seed_everything(seed)
+        fresh, optimizer = build(), _copied(pattern)
+        if model is None:
+            model, variables = fresh, list(fresh.variables)
+        else:
+            _copy_variables(variables, fresh.variables)
+            optimizer = _Again(optimizer)
+        records.append(fit(model, dataset, optimizer=optimizer, seed=seed, **settings))
+        if each:
+            each(records[-1])
+        if records[-1].interrupted:
+            break
+    return records
 
 
 def schedule(kind, learning_rate, steps, *, warmup=0, end=0.01):
@@ -503,6 +557,40 @@ def _train(model, batches, held_back, epochs, callbacks, verbose):
         except KeyboardInterrupt:
             interrupted = True
     return {name: [float(value) for value in values] for name, values in history.history.items()}, interrupted
+
+
+@dataclass(frozen=True)
+class _Again:
+    """Given to `fit` in place of an optimizer: the model is compiled already, only the optimizer starts anew."""
+
+    optimizer: object
+
+
+def _compile(model, optimizer, again):
+    """Compile the model; or, if it is to train again as it did, give its own optimizer the state of the new one."""
+    if again:
+        optimizer.build(model.trainable_variables)
+        _copy_variables(model.optimizer.variables, optimizer.variables)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"])
+
+
+def _copied(optimizer):
+    """Return an optimizer object like this one with its state at the start; anything else as it is."""
+    known = isinstance(optimizer, keras.optimizers.Optimizer)
+    return type(optimizer).from_config(optimizer.get_config()) if known else optimizer
+
+
+def _copy_variables(old, new):
+    shapes, others = ([tuple(variable.shape) for variable in variables] for variables in (old, new))
+    if shapes != others:
+        raise _checks.argument_error(
+            "fit_seeds", "`build` must return the same layers every time", "Let it draw nothing but weights",
+            **{"weights before": len(shapes), "weights now": len(others)},
+        )  # fmt: skip
+    for variable, value in zip(old, new, strict=True):
+        variable.assign(value)
 
 
 def _one_step(model, optimizer, x, y):

@@ -707,3 +707,60 @@ def test_bar_in_a_terminal_only(dots, terminal, verbose, bar, capsys, monkeypatc
     assert out == ""
     assert ("epoch 1/1" in err) == bar
     assert err == "" or bar
+
+
+def bumpy():
+    layers = keras.layers
+    return keras.Sequential(
+        [keras.Input((2,)), layers.Dense(4), layers.BatchNormalization(), layers.Dropout(0.5), layers.Dense(2)]
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"learning_rate": ("cosine", 0.05)}, {"optimizer": keras.optimizers.SGD(0.1, momentum=0.9)}, {"validation": 0.2}],
+)
+def test_fit_seeds_gives_the_records_of_single_trainings(dots, settings):
+    seen, compiled = [], []
+    records = training.fit_seeds(bumpy, dots, seeds=[3, 1, 2], each=seen.append, epochs=2, **settings)
+    assert seen == records
+    assert [record.seed for record in records] == [3, 1, 2]
+    for record in records:
+        training.seed_everything(record.seed)
+        model, alone = bumpy(), dict(settings)
+        if "optimizer" in alone:
+            alone["optimizer"] = keras.optimizers.SGD(0.1, momentum=0.9)
+        compiled.append(training.fit(model, dots, epochs=2, seed=record.seed, **alone))
+    assert compiled == records
+    assert records[0].history != records[1].history
+
+
+def test_fit_seeds_compiles_once(dots, monkeypatch):
+    compiled = []
+    compile_ = keras.Model.compile
+    monkeypatch.setattr(keras.Model, "compile", lambda self, **given: (compiled.append(self), compile_(self, **given)))
+    assert len(training.fit_seeds(line, dots, epochs=1)) == 3
+    assert len(compiled) == 1
+
+
+def test_fit_seeds_stops_when_interrupted(dots):
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.runs = getattr(self, "runs", 0) + 1
+            if self.runs == 4:
+                raise KeyboardInterrupt
+
+    records = training.fit_seeds(line, dots, seeds=range(5), epochs=2, callbacks=[Stop()])
+    assert [(record.seed, record.epochs, record.interrupted) for record in records] == [(0, 2, False), (1, 1, True)]
+
+
+def test_fit_seeds_refuses(dots):
+    with pytest.raises(ValueError, match=r"fit_seeds: `build` must be a function .* Write lambda: in front"):
+        training.fit_seeds(line(), dots)
+    with pytest.raises(ValueError, match="fit_seeds: `seed` must be an integer >= 0"):
+        training.fit_seeds(line, dots, seeds=[0, -1])
+    sizes = iter([2, 3])
+    with pytest.raises(ValueError, match="fit_seeds: `build` must return the same layers every time"):
+        training.fit_seeds(lambda: line(next(sizes)), dots, seeds=[0, 1], epochs=1)
+    with pytest.raises(TypeError):
+        training.fit_seeds(line, dots, seed=1)
