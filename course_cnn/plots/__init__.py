@@ -6,6 +6,7 @@ share their limits.
 """
 
 from course_cnn.plots._common import COLOURS, DASHES, MARKERS, SMALL
+from course_cnn.plots.architecture import plot_costs, plot_inception
 from course_cnn.plots.classification import plot_confusion, plot_decision_regions, plot_mistakes
 from course_cnn.plots.convolution import coverage_counts, plot_convolution, plot_coverage, plot_padding, plot_positions
 from course_cnn.plots.images import plot_feature_maps, plot_images, plot_kernel, plot_kernels, plot_matrix
@@ -22,6 +23,7 @@ __all__ = [
     "plot_bands",
     "plot_confusion",
     "plot_convolution",
+    "plot_costs",
     "plot_coverage",
     "plot_decision_regions",
     "plot_distributions",
@@ -30,6 +32,7 @@ __all__ = [
     "plot_graph",
     "plot_growth",
     "plot_images",
+    "plot_inception",
     "plot_kernel",
     "plot_kernels",
     "plot_learning_rates",
