@@ -11,7 +11,7 @@ Source: Araujo, Norris & Sim, "Computing receptive fields of convolutional neura
 """
 
 from fractions import Fraction
-from math import lcm, prod
+from math import gcd, lcm, prod
 from typing import NamedTuple
 
 from course_cnn import shapes
@@ -108,6 +108,21 @@ def merge(step, seen, sizes):
     return tuple(_meet(step, axes, size) for axes, size in zip(zip(*branches, strict=True), sizes, strict=True))
 
 
+def unchanged(step, seen, sizes):
+    """Layers that change images in training only."""
+    if step.outputs[0].shape[1:] != step.inputs[0].shape[1:]:
+        raise Unclear("the layer changes the size of the image")
+    return seen[0][1]
+
+
+def split(step, seen, sizes):
+    """Pieces; of the channels, each piece sees what the whole saw."""
+    shape, axes = seen[0]
+    if any(axis.position == step.layer.axis % len(shape) for axis in axes):
+        raise Unclear("an axis of the image is cut into pieces")
+    return axes
+
+
 def _broadcast(axis, shape, more, step, size):
     if axis.position is None:
         return axis
@@ -137,7 +152,7 @@ def window(step, seen, sizes):
     """A kernel or a pooling window at regular places."""
     layer, (shape, axes) = step.layer, seen[0]
     taps = getattr(layer, "kernel_size", None) or layer.pool_size
-    spatial = _spatial(layer, len(taps))
+    spatial = _image_axes(layer, len(taps), axes)
     windows = shapes.windows(
         [shape[i] for i in spatial], taps, stride=layer.strides, padding=getattr(layer, "padding", "valid"),
         dilation=getattr(layer, "dilation_rate", 1), function="summarize",
@@ -146,13 +161,13 @@ def window(step, seen, sizes):
     def read(field, w):
         return follow(field, lambda o: [o * w.stride - w.before + t * w.dilation for t in range(w.taps)], step=w.stride)
 
-    return _each(shape, axes, sizes, dict(zip(spatial, windows, strict=True)), read)
+    return _each(axes, dict(zip(spatial, windows, strict=True)), read)
 
 
 def transposed(step, seen, sizes):
     """The kernel laid down at every input unit: the reverse of a convolution that reads the output."""
-    layer, (shape, axes) = step.layer, seen[0]
-    spatial = _spatial(layer, len(layer.kernel_size))
+    layer, (_, axes) = step.layer, seen[0]
+    spatial = _image_axes(layer, len(layer.kernel_size), axes)
     windows = shapes.windows(
         [step.outputs[0].shape[i] for i in spatial], layer.kernel_size, stride=layer.strides, padding=layer.padding,
         dilation=layer.dilation_rate, function="summarize",
@@ -165,23 +180,39 @@ def transposed(step, seen, sizes):
 
         return follow(field, seen_by, period=w.stride)
 
-    return _each(shape, axes, sizes, dict(zip(spatial, windows, strict=True)), read)
+    return _each(axes, dict(zip(spatial, windows, strict=True)), read)
 
 
 def up_sampling(step, seen, sizes):
     """Every unit repeated, or points between the units interpolated from the two next to them."""
-    layer, (shape, axes) = step.layer, seen[0]
-    way = getattr(layer, "interpolation", "nearest")
+    return _resized(step, seen, len(step.inputs[0].shape) - 2, getattr(step.layer, "interpolation", "nearest"))
+
+
+def resizing(step, seen, sizes):
+    """Points at other distances than the units, taken from the nearest unit or interpolated from two."""
+    layer = step.layer
+    if layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio or getattr(layer, "antialias", False):
+        raise Unclear("resizing with more than interpolation")
+    return _resized(step, seen, 2, layer.interpolation)
+
+
+def _resized(step, seen, rank, way):
+    """Unit o of m lies at (o + 1/2) n / m - 1/2 among the n units read."""
     if way not in ("nearest", "bilinear"):
         raise Unclear(f"interpolation={way!r}")
-    factors = layer.size if isinstance(layer.size, (tuple, list)) else (layer.size,)
+    shape, axes = seen[0]
+    parts = {i: (shape[i], step.outputs[0].shape[i]) for i in _spatial(step.layer, rank)}
 
-    def read(field, s):
+    def read(field, part):
+        n, m = part
+        common = gcd(n, m)
         if way == "nearest":
-            return follow(field, lambda o: [o // s], period=s)
-        return follow(field, lambda o: [(2 * o + 1 - s) // (2 * s), -((s - 2 * o - 1) // (2 * s))], period=s)
+            units = lambda o: [(2 * o + 1) * n // (2 * m)]  # noqa: E731
+        else:
+            units = lambda o: [((2 * o + 1) * n - m) // (2 * m), -((m - (2 * o + 1) * n) // (2 * m))]  # noqa: E731
+        return follow(field, units, period=m // common, step=n // common)
 
-    return _each(shape, axes, sizes, dict(zip(_spatial(layer, len(factors)), factors, strict=True)), read)
+    return _each(axes, parts, read)
 
 
 def zero_padding(step, seen, sizes):
@@ -195,10 +226,10 @@ def cropping(step, seen, sizes):
 
 
 def _shifted(layer, seen, sizes, amounts, sign):
-    shape, axes = seen[0]
+    _, axes = seen[0]
     amounts = amounts if isinstance(amounts[0], (tuple, list)) else (amounts,)
     first = {i: sign * before for i, (before, _) in zip(_spatial(layer, len(amounts)), amounts, strict=True)}
-    return _each(shape, axes, sizes, first, lambda field, start: follow(field, lambda o: [o + start]))
+    return _each(axes, first, lambda field, start: follow(field, lambda o: [o + start]))
 
 
 def everywhere(step, seen, sizes):
@@ -278,11 +309,11 @@ def _moved(axes, order):
 
 def pad(step, seen, sizes):
     """`keras.ops.pad`: the first unit moves out over the border."""
-    shape, axes = seen[0]
+    _, axes = seen[0]
     if step.layer.mode != "constant":
         raise Unclear(f"padding of mode {step.layer.mode!r}")
     first = {i: -before for i, (before, _) in enumerate(step.layer.pad_width)}
-    return _each(shape, axes, sizes, first, lambda field, start: follow(field, lambda o: [o + start]))
+    return _each(axes, first, lambda field, start: follow(field, lambda o: [o + start]))
 
 
 def get_item(step, seen, sizes):
@@ -291,6 +322,9 @@ def get_item(step, seen, sizes):
     args, kwargs = step.arguments
     key = kwargs["key"] if "key" in kwargs else args[1]
     key = key if isinstance(key, tuple) else (key,)
+    if Ellipsis in key:
+        where = key.index(Ellipsis)
+        key = key[:where] + (slice(None),) * (len(shape) - len(key) + 1) + key[where + 1 :]
     if not all(isinstance(part, slice) for part in key):
         raise Unclear("an index other than slices")
     cuts = {i: part.indices(shape[i]) for i, part in enumerate(key) if i}
@@ -301,7 +335,7 @@ def get_item(step, seen, sizes):
             raise Unclear("a slice that runs backwards")
         return follow(field, lambda o: [first + o * every], step=every)
 
-    return _each(shape, axes, sizes, cuts, read)
+    return _each(axes, cuts, read)
 
 
 def reduce(step, seen, sizes):
@@ -319,13 +353,11 @@ def reduce(step, seen, sizes):
     )  # fmt: skip
 
 
-def _each(shape, axes, sizes, parts, read):
+def _each(axes, parts, read):
     """Apply read(field, part) to the axes that stand where `parts` says."""
     return tuple(
-        Axis(axis.position, read(axis.field, parts[axis.position])) if axis.position in parts
-        else axis
-        for axis in axes
-    )  # fmt: skip
+        Axis(axis.position, read(axis.field, parts[axis.position])) if axis.position in parts else axis for axis in axes
+    )
 
 
 def _mixed(axis, shape, size):
@@ -338,3 +370,11 @@ def _spatial(layer, rank):
     """Positions of the image axes in the tensors a layer reads."""
     first = 2 if getattr(layer, "data_format", None) == "channels_first" else 1
     return range(first, first + rank)
+
+
+def _image_axes(layer, rank, axes):
+    """As `_spatial`, for a layer that may mix what stands elsewhere."""
+    spatial = _spatial(layer, rank)
+    if any(axis.position is not None and axis.position not in spatial for axis in axes):
+        raise Unclear("the layer takes an axis of the image for its channels")
+    return spatial

@@ -8,7 +8,7 @@ import numbers
 
 import numpy as np
 
-from course_cnn import _checks
+from course_cnn import _checks, shapes
 from course_cnn._tensorflow import tf
 
 # isort: split
@@ -45,9 +45,8 @@ def gradient_field(model, layer=None, *, unit=None, images=8, seed=0):
     Source: Luo, Li, Urtasun & Zemel, "Understanding the effective receptive field in deep convolutional neural
     networks", 2016, section 2.
     """
-    layer = _layer(model, layer)
+    part = _part(model, layer)
     images = _images(model, images, seed)
-    part = keras.Model(model.inputs, layer.output)
     h, w = part.compute_output_shape(images.shape)[1:3]
     row, column = _unit(unit, h, w)
     total = np.zeros(images.shape[1:3])
@@ -84,20 +83,66 @@ def reach(field, *, threshold=0.0):
     return (int(rows[-1] - rows[0] + 1), int(columns[-1] - columns[0] + 1)) if len(rows) else (0, 0)
 
 
-def _layer(model, layer):
-    """Return the layer meant, one with an image as output."""
-    if layer is None:
-        return [part for part in model.layers if len(part.output.shape) == 4][-1]
-    return model.get_layer(layer) if isinstance(layer, str) else layer
+def _part(model, layer):
+    """Return the model from its input up to the layer meant."""
+    if not isinstance(model, keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
+        raise _checks.argument_error(
+            "gradient_field", "`model` must be a functional or Sequential model with one input, built",
+            "Begin it with keras.Input((h, w, c)), or pass keras.Model(one_input, output)",
+            **{"type(model)": type(model).__name__},
+        )  # fmt: skip
+    layers = {part.name: part for part in model.layers if len(_shape(part)) == 4 and part.output is not model.inputs[0]}
+    if layer is None and layers:
+        layer = list(layers)[-1]
+    name = getattr(layer, "name", layer)
+    if name not in layers:
+        raise _checks.argument_error(
+            "gradient_field", "`layer` must be one of the model's own layers, called once, with an image as output",
+            f"Use for example layer={list(layers)[-1]!r}" if layers else "Use a model with a convolution or pooling layer",
+            layer=name,
+        )  # fmt: skip
+    return keras.Model(model.inputs, layers[name].output)
+
+
+def _shape(layer):
+    """Return the shape of a layer's output; () where it has none, or several."""
+    try:
+        return getattr(layer.output, "shape", ())
+    except AttributeError:  # not called, or called several times
+        return ()
 
 
 def _images(model, images, seed):
     """Return an array (n, h, w, c): those given, or as many random ones."""
+    shape = tuple(model.inputs[0].shape[1:])
     if isinstance(images, numbers.Integral):
-        shape = model.inputs[0].shape[1:]
-        return np.random.default_rng(seed).normal(size=(images, *shape)).astype("float32")
-    return np.asarray(images)
+        images = _checks.integer("gradient_field", "images", images, minimum=1)
+        if None in shape:
+            example = tuple(64 if size is None else size for size in shape)
+            raise _checks.argument_error(
+                "gradient_field", "the size of the images must be known",
+                f"Pass images, for example images=np.random.normal(size={(images, *example)})",
+                **{"model.input_shape": model.input_shape},
+            )  # fmt: skip
+        return np.random.default_rng(seed).normal(size=(images, *shape))
+    images = np.asarray(images)
+    if images.ndim != 4 or any(known not in (None, size) for known, size in zip(shape, images.shape[1:], strict=True)):
+        raise _checks.argument_error(
+            "gradient_field", "`images` must be a number of images, or an array (n, h, w, c) that the model takes",
+            "Use images=8 for random ones, image[None] for a single one",
+            **{"images.shape": images.shape, "model.input_shape": model.input_shape},
+        )  # fmt: skip
+    return images
 
 
 def _unit(unit, h, w):
-    return (h // 2, w // 2) if unit is None else unit
+    """Return (row, column) of a unit that exists."""
+    if unit is None:
+        return h // 2, w // 2
+    row, column = shapes.per_axis_ints("gradient_field", "unit", tuple(unit), 2, minimum=0)
+    if row >= h or column >= w:
+        raise _checks.argument_error(
+            "gradient_field", f"`unit` must lie among the {h} x {w} units of the layer", f"Use unit={(h // 2, w // 2)}",
+            unit=unit,
+        )  # fmt: skip
+    return row, column

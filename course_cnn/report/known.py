@@ -50,10 +50,12 @@ LAYERS = _table(
     ("ReLU LeakyReLU PReLU ELU Identity Rescaling Normalization LayerScale", costs.free, fields.merge),
     ("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout", costs.free, fields.merge),
     ("GaussianDropout GaussianNoise ActivityRegularization StochasticDepth", costs.free, fields.merge),
-    # Layers that change images in training only, see the docstring of `summarize`:
-    ("RandomFlip RandomRotation RandomZoom RandomTranslation RandomShear RandomPerspective", costs.free, fields.merge),
-    ("RandomBrightness RandomContrast RandomHue RandomSaturation RandomColorJitter", costs.free, fields.merge),
-    ("RandomErasing RandomGaussianBlur Augmenter RandomColorShift", costs.free, fields.merge),
+    ("Embedding", costs.free, fields.merge),
+    ("Resizing", costs.free, fields.resizing),
+    # These change images in training only:
+    ("RandomFlip RandomRotation RandomZoom RandomTranslation RandomShear", costs.free, fields.unchanged),
+    ("RandomBrightness RandomContrast RandomHue RandomSaturation RandomColorJitter", costs.free, fields.unchanged),
+    ("RandomPerspective RandomErasing RandomGaussianBlur RandomColorShift Augmenter", costs.free, fields.unchanged),
 )
 
 OPERATIONS = _table(
@@ -65,6 +67,7 @@ OPERATIONS = _table(
     ("Reshape Squeeze ExpandDims", costs.free, fields.reshape),
     ("Transpose", costs.free, fields.transpose),
     ("Pad", costs.free, fields.pad),
+    ("Split", costs.free, fields.split),
     ("GetItem", costs.free, fields.get_item),
     ("Mean Max Min Sum Amax Amin", costs.free, fields.reduce),
     ("Softmax LogSoftmax", costs.free, fields.over_axis),
