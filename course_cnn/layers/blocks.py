@@ -4,6 +4,8 @@ A block is a Keras layer like any other. A builder may also use its code without
 symbolic tensor puts the layers inside, under names that begin with the block's, straight into the model's graph.
 """
 
+import numbers
+
 from course_cnn import _checks
 from course_cnn._tensorflow import tf  # noqa: F401  (before Keras: it quiets the import of TensorFlow)
 
@@ -65,9 +67,10 @@ class ConvBlock(keras.layers.Layer):
         self.filters = _checks.integer("ConvBlock", "filters", filters, minimum=1)
         self.kernel_size = _checks.integer("ConvBlock", "kernel_size", kernel_size, minimum=1)
         self.strides = _checks.integer("ConvBlock", "strides", strides, minimum=1)
-        if not isinstance(padding, int):
-            _checks.choice("ConvBlock", "padding", padding, ("same", "valid"))
-        self.padding = padding
+        if isinstance(padding, numbers.Integral):
+            self.padding = _checks.integer("ConvBlock", "padding", padding, minimum=1)
+        else:
+            self.padding = _checks.choice("ConvBlock", "padding", padding, ("same", "valid"))
         self.normalization = _checks.choice("ConvBlock", "normalization", normalization, ("batch", None))
         self.activation = _checks.choice("ConvBlock", "activation", activation, ("relu", None))
         self.use_bias = normalization is None if use_bias is None else bool(use_bias)

@@ -66,9 +66,9 @@ FIGURES = (
     Figure("cifar-resnet44/error", 7.17, "error, test images", f"{_PAPER}, table 6"),
     Figure("cifar-resnet56/error", 6.97, "error, test images", f"{_PAPER}, table 6"),
     Figure("cifar-resnet110/error", 6.43, "error, test images, best of five runs", f"{_PAPER}, table 6"),
-    Figure("cifar-resnet110/error-runs", (6.61, 0.16), "mean and standard deviation of five runs", f"{_PAPER}, table 6"),
+    Figure("cifar-resnet110/error-runs", (6.61, 0.16), "mean and deviation of five runs", f"{_PAPER}, table 6"),
     Figure("cifar-resnet1202/error", 7.93, "error, test images; training error below 0.1", f"{_PAPER}, table 6"),
     Figure("cifar-plain110/error", 60, "error, test images: above this", f"{_PAPER}, figure 6"),
-    Figure("cifar-resnet110-preactivation/error", 6.37, "error, test images, median of five runs; 6.61 without",
+    Figure("cifar-resnet110-preactivation/error", 6.37, "error, test images; 6.61 for the first form",
            f"{_IDENTITY}, table 2"),
 )  # fmt: skip
