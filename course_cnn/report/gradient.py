@@ -98,7 +98,7 @@ def _part(model, layer):
     if name not in layers:
         raise _checks.argument_error(
             "gradient_field", "`layer` must be one of the model's own layers, called once, with an image as output",
-            f"Use for example layer={list(layers)[-1]!r}" if layers else "Use a model with a convolution or pooling layer",
+            f"Use for example layer={[*layers][-1]!r}" if layers else "Use a model with a convolution or pooling layer",
             layer=name,
         )  # fmt: skip
     return keras.Model(model.inputs, layers[name].output)

@@ -47,9 +47,10 @@ LAYERS = _table(
     ("GroupNormalization", costs.free, fields.everywhere_kept),
     ("LayerNormalization UnitNormalization RMSNormalization Softmax", costs.free, fields.over_axis),
     ("Activation", costs.free, fields.activation),
-    ("ReLU LeakyReLU PReLU ELU Identity Rescaling Normalization LayerScale", costs.free, fields.merge),
+    ("ReLU LeakyReLU PReLU ELU Identity Rescaling Normalization", costs.free, fields.merge),
     ("Dropout SpatialDropout1D SpatialDropout2D SpatialDropout3D AlphaDropout", costs.free, fields.merge),
     ("GaussianDropout GaussianNoise ActivityRegularization StochasticDepth", costs.free, fields.merge),
+    ("LayerScale CustomScaleLayer", costs.free, fields.merge),  # inside keras.applications
     ("Embedding", costs.free, fields.merge),
     ("Resizing", costs.free, fields.resizing),
     # These change images in training only:

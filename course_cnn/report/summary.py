@@ -85,7 +85,7 @@ class Summary:
 def summarize(model, *, batch_size=1, input_shape=None, depth=None):
     """Say what every layer of a Keras model costs and how far its units see.
 
-    Nothing is computed: the model is followed call by call, with shapes only, in Keras's order. Models inside are
+    Nothing is computed: the model is followed call by call, with shapes only, branch after branch. Models inside are
     entered, and so are layers made of layers, such as `layers.ResidualBlock`. A shared layer has a row for
     each call; its parameters are counted once, its multiply-adds each time. Layers that are not known are named, never
     counted as zero: their multiply-adds are missing, the total is "at least", and where units look is unknown from

@@ -4,6 +4,7 @@ What is shown of a long model are groups of neighbouring rows; the frame holds e
 """
 
 import html as markup
+import math
 from fractions import Fraction
 from itertools import groupby
 
@@ -114,7 +115,7 @@ def _footer(summary):
     if len(summary.inputs) > 1:
         yield f"sees, jump, start: in pixels of {summary.inputs[0]}; to_frame() has the other inputs"
     else:
-        yield "sees, jump, start: the receptive field of a unit, the way to the next unit's, the first one's centre; pixels"
+        yield "sees, jump, start: receptive field of a unit, distance to the next one's, centre of the first; in pixels"
 
 
 def _lines(summary):
@@ -174,9 +175,9 @@ def _groups(summary):
         return [(_label(row), [row]) for row in summary.rows]
     if summary.depth is not None:
         return _by_name(summary.rows, summary.depth)
-    choices = [_by_name(summary.rows, depth) for depth in (1, 2, 3)] + [_by_size(summary.rows)]
-    short = [choice for choice in choices if len(choice) <= LONG]
-    return min(short, key=lambda choice: max(len(rows) for _, rows in choice), default=choices[-1])
+    choices = [_by_name(summary.rows, depth) for depth in (3, 2, 1)] + [_by_size(summary.rows)]
+    short = [choice for choice in choices if len(choice) <= LONG] or [_merged(choices[-1])]
+    return min(short, key=lambda choice: max(len(rows) for _, rows in choice))
 
 
 def _label(row):
@@ -201,9 +202,29 @@ def _beginning(name, depth):
 
 
 def _by_size(rows):
-    """Put neighbours together whose outputs are images of one size."""
-    groups = [list(group) for _, group in groupby(rows, lambda row: row.output_shape[1:-1])]
-    return [
-        (_label(group[0]) if len(group) == 1 else f"{_label(group[0])} to {_label(group[-1])}", group)
-        for group in groups
-    ]
+    """Put neighbours together whose outputs are images of about one size: 57, 56 and 60 pixels make one stage.
+
+    A single pixel between larger images, as in squeeze-and-excitation, belongs to the stage around it.
+    """
+    stages = [_stage(row.output_shape) for row in rows]
+    larger = max((i for i, stage in enumerate(stages) if any(stage)), default=0)
+    for i in range(1, larger):
+        if not any(stages[i]):
+            stages[i] = stages[i - 1]
+    pairs = groupby(zip(stages, rows, strict=True), lambda pair: pair[0])
+    groups = [[row for _, row in group] for _, group in pairs]
+    return [(_label(group[0]) + "…" * (len(group) > 1), group) for group in groups]
+
+
+def _stage(shape):
+    """Return the rounded logarithms of an image's height and width; () for what is no image."""
+    return tuple(round(math.log2(size)) for size in shape[1:-1]) if isinstance(shape[-1], int) else ()
+
+
+def _merged(groups):
+    """Put the smallest group together with the one before, until few enough are left."""
+    while len(groups) > LONG:
+        at = min(range(1, len(groups)), key=lambda i: len(groups[i][1]))
+        rows = groups[at - 1][1] + groups[at][1]
+        groups = [*groups[: at - 1], (f"{_label(rows[0])}…", rows), *groups[at + 1 :]]
+    return groups

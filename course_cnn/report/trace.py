@@ -1,4 +1,4 @@
-"""Follow a model call by call, with shapes only: which layer reads which tensors, in the order Keras runs them."""
+"""Follow a model call by call, with shapes only: which layer reads which tensors, branch after branch."""
 
 from collections import Counter
 from typing import NamedTuple
@@ -48,16 +48,13 @@ class _Walk:
                 tensors = self.call(layer, (tensors[0],), {}, prefix)
             return tensors
         ours = dict(zip(map(id, model.inputs), tensors, strict=True))
-        for depth in sorted(model._nodes_by_depth, reverse=True):  # the order in which Keras runs the layers
-            for node in model._nodes_by_depth[depth]:
-                if all(id(x) in ours for x in node.outputs):
-                    continue  # an input
-                args, kwargs = keras.tree.map_structure(
-                    lambda x: ours.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
-                )
-                same = all(ours[id(x)].shape == x.shape for x in node.arguments.keras_tensors)
-                made = self.call(node.operation, args, kwargs, prefix, node.outputs if same else None)
-                ours.update(zip(map(id, node.outputs), made, strict=True))
+        for node in _in_order(model):
+            args, kwargs = keras.tree.map_structure(
+                lambda x: ours.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
+            )
+            same = all(ours[id(x)].shape == x.shape for x in node.arguments.keras_tensors)
+            made = self.call(node.operation, args, kwargs, prefix, node.outputs if same else None)
+            ours.update(zip(map(id, node.outputs), made, strict=True))
         return [ours[id(x)] for x in model.outputs]
 
     def call(self, layer, args, kwargs, prefix, outputs=None):
@@ -80,6 +77,22 @@ class _Walk:
         self.calls[id(layer)] += 1
         self.steps.append(Step(name, self.calls[id(layer)], layer, (args, kwargs), inputs, outputs, rule))
         return outputs
+
+
+def _in_order(function):
+    """Return the calls of a functional model so that each follows those it reads, one branch after the other."""
+    makers = {id(x): node for nodes in function._nodes_by_depth.values() for node in nodes for x in node.outputs}
+    ready, order, wanted = {id(x) for x in function.inputs}, [], list(reversed(function.outputs))
+    while wanted:  # depth first; a recursion would be too deep for a ResNet-1202
+        x = wanted[-1]
+        missing = [] if id(x) in ready else [y for y in makers[id(x)].arguments.keras_tensors if id(y) not in ready]
+        wanted.extend(reversed(missing))
+        if not missing:
+            wanted.pop()
+            if id(x) not in ready:
+                order.append(makers[id(x)])
+                ready.update(map(id, makers[id(x)].outputs))
+    return order
 
 
 def _tensor(shape, dtype):
