@@ -47,9 +47,11 @@ class Inception(keras.layers.Layer):
         self.conv_1x1 = self._conv(one, 1, "1x1")
         self.reduce_3x3, self.conv_3x3 = self._conv(reduce3, 1, "3x3_reduce"), self._conv(three, 3, "3x3")
         self.reduce_5x5, self.conv_5x5 = self._conv(reduce5, 1, "5x5_reduce"), self._conv(five, 5, "5x5")
-        self.pool = keras.layers.MaxPooling2D(3, strides=1, padding="same", name=f"{self.name}_pool")
+        self.pool = keras.layers.MaxPooling2D(
+            3, strides=1, padding="same", name=f"{self.name}_pool", dtype=self.dtype_policy
+        )
         self.projection = self._conv(projection, 1, "pool_proj")
-        self.concat = keras.layers.Concatenate(name=f"{self.name}_output")
+        self.concat = keras.layers.Concatenate(name=f"{self.name}_output", dtype=self.dtype_policy)
 
     def _conv(self, filters, kernel_size, name):
         return keras.layers.Conv2D(

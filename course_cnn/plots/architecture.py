@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.patches import FancyBboxPatch
 from matplotlib.transforms import Bbox
 
-from course_cnn import _checks
+from course_cnn import _checks, shapes
 from course_cnn.plots._common import COLOURS, as_array, check_texts, one_axes
 
 LARGEST = 2400  # area of the largest bubble, in square points: 55 points across
@@ -90,12 +90,7 @@ def plot_inception(filters, channels, *, ax=None, title=None):
     Source: Szegedy et al., "Going deeper with convolutions", CVPR 2015, figure 2(b).
     """
     function = "plot_inception"
-    filters = [_checks.integer(function, f"filters[{i}]", value, minimum=1) for i, value in enumerate(filters)]
-    if len(filters) != 6:
-        raise _checks.argument_error(
-            function, "`filters` must be the six numbers of a row of the paper's table 1",
-            "Use for example filters=(64, 96, 128, 16, 32, 32)", filters=filters,
-        )  # fmt: skip
+    filters = shapes.per_axis_ints(function, "filters", filters, 6)
     channels = _checks.integer(function, "channels", channels, minimum=1)
     one, reduce3, three, reduce5, five, projection = filters
     total = one + three + five + projection

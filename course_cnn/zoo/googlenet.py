@@ -73,6 +73,7 @@ def build_googlenet(
     width = _checks.positive(function, "width", width, example=0.25)
     dropout = _checks.rate(function, "dropout", dropout)
     _checks.choice(function, "normalization", normalization, ("lrn", None))
+    _checks.choice(function, "auxiliary_heads", auxiliary_heads, (True, False))
     halvings = [(name, 3, 2, "same") for name in ("conv1", "pool1", "pool2", "pool3")]
     input_shape = image_shape(function, input_shape, [*halvings, ("aux1_pool", 5, 3, 0)] if auxiliary_heads else ())
 

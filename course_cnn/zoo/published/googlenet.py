@@ -13,10 +13,10 @@ FIGURES = (
     Figure("googlenet/params-torchvision", 6_624_904, "trained parameters of torchvision's net: batch norm and no "
            "biases in its convolutions, and kernels of 3x3 where the paper has 5x5",
            "torchvision.models, number of parameters as its documentation prints it"),
-    # The column counts in units of 1024, weights without biases. Five rows agree with the table's own filters (conv2,
-    # 3a, 3b, 4b, linear: to 1.2 units); the others cannot come from them. conv1 is the cost of a separable
-    # convolution: 7x7 in each of 8 maps per colour, then 1x1 to 64, 2,712 weights, as Ioffe & Szegedy 2015 describe
-    # their first layer.
+    # The column counts in units of 1024, weights without biases. Five rows agree to 1 unit with the filters that the
+    # same table gives (conv2, 3a, 3b, 4b, linear); the others cannot come from them. 2.7 and 34 for conv1 fit a
+    # separable convolution, 8 maps of 7x7 per colour and then 1x1 to 64: 2,712 weights. Ioffe & Szegedy 2015
+    # (appendix) describe the first layer of their Inception net like that.
     Figure("googlenet/row-params-paper", (2.7, 112, 159, 380, 364, 437, 463, 580, 840, 1072, 1388, 1000),
            f"thousands of parameters, {_ROWS}", f"{_PAPER}, table 1, column params"),
     # In millions. All but conv1 (118 as the table describes it) and 5a (51) agree to 1 million.
