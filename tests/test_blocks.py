@@ -288,15 +288,17 @@ def test_wrong_arguments_are_refused(layer, arguments, message):
 
 def test_zeros_cannot_take_channels_away():
     x = np.zeros((1, 4, 4, 8), "float32")
-    for build in (
-        lambda: ResidualBlock(4, shortcut="identity").build(x.shape),
-        lambda: ResidualBlock(4, shortcut="identity")(x),
-        lambda: ResidualBlock(4, shortcut="identity").call(keras.Input(x.shape[1:])),
+    for use in (
+        lambda block: block.build(x.shape),
+        lambda block: block(x),
+        lambda block: block.call(keras.Input(x.shape[1:])),
     ):
-        with pytest.raises(ValueError, match=r"the input has 8 \(filters=4\).*filters=8 or more, or .*\"projection\""):
-            build()
-    assert ResidualBlock(8, shortcut="identity")(x).shape == (1, 4, 4, 8)
-    assert ResidualBlock(4, shortcut="projection")(x).shape == (1, 4, 4, 4)
+        with pytest.raises(ValueError, match=r"^ResidualBlock: .*has 8, the output 4 .*Use shortcut=\"projection\""):
+            use(ResidualBlock(1, bottleneck=True, strides=2, shortcut="identity"))
+    assert ResidualBlock(1, bottleneck=True, strides=2, shortcut="projection")(x).shape == (1, 2, 2, 4)
+    with pytest.raises(ValueError, match=r"^IdentityShortcut: .*\(filters=4\). Use filters=8 or more"):
+        IdentityShortcut(4)(x)
+    assert IdentityShortcut(8)(x).shape == x.shape
 
 
 @pytest.mark.parametrize("layer", [ConvBlock(4), ResidualBlock(4), IdentityShortcut(4)])

@@ -77,20 +77,17 @@ class ConvBlock(keras.layers.Layer):
         self.parts = list(self._parts())
 
     def _parts(self):
-        def named(part):
-            return {"name": f"{self.name}_{part}", "dtype": self.dtype_policy, "trainable": self.trainable}
-
         if isinstance(self.padding, int):
-            yield keras.layers.ZeroPadding2D(self.padding, **named("pad"))
+            yield keras.layers.ZeroPadding2D(self.padding, **_part_of(self, "pad"))
         yield keras.layers.Conv2D(
             self.filters, self.kernel_size, strides=self.strides, use_bias=self.use_bias,
             padding="valid" if isinstance(self.padding, int) else self.padding, kernel_initializer=INITIALIZER,
-            **named("conv"),
+            **_part_of(self, "conv"),
         )  # fmt: skip
         if self.normalization:
-            yield batch_norm(**named("bn"))
+            yield batch_norm(**_part_of(self, "bn"))
         if self.activation:
-            yield keras.layers.Activation(self.activation, **named("relu"))
+            yield keras.layers.Activation(self.activation, **_part_of(self, "relu"))
 
     def get_config(self):
         names = ("filters", "kernel_size", "strides", "padding", "normalization", "activation", "use_bias")
@@ -137,13 +134,14 @@ class IdentityShortcut(keras.layers.Layer):
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
+    def build(self, input_shape):
+        self.compute_output_shape(input_shape)
+
     def compute_output_shape(self, input_shape):
         n, h, w, channels = image_shape("IdentityShortcut", input_shape)
-        if channels > self.filters:
-            raise _checks.argument_error(
-                "IdentityShortcut", f"zeros can add channels, not take them away: the input has {channels}",
-                f'Use filters={channels} or more, or the shortcut "projection"', filters=self.filters,
-            )  # fmt: skip
+        _check_channels(
+            "IdentityShortcut", channels, self.filters, f"Use filters={channels} or more", filters=self.filters
+        )
         return (n, *(None if size is None else -(-size // self.strides) for size in (h, w)), self.filters)
 
     def call(self, inputs):
@@ -203,18 +201,15 @@ class ResidualBlock(keras.layers.Layer):
         self.shortcut = _checks.choice("ResidualBlock", "shortcut", shortcut, ("projection", "identity", None))
         self.preactivation = _checks.choice("ResidualBlock", "preactivation", preactivation, (False, True, "both"))
         self.bottleneck, self.use_bias = bool(bottleneck), bool(use_bias)
-        self.activate = list(self._activation("preact")) if preactivation else []
+        self.activate = list(self._activation()) if preactivation else []
         self.branch = list(self._branch())
         self.way = None  # the shortcut's layers; their kind depends on the channels of the input
-        self.join = [] if shortcut is None else [keras.layers.Add(**self._named("add"))]
-        self.after = [] if preactivation else [keras.layers.Activation("relu", **self._named("out"))]
+        self.join = [] if shortcut is None else [keras.layers.Add(**_part_of(self, "add"))]
+        self.after = [] if preactivation else [keras.layers.Activation("relu", **_part_of(self, "out"))]
 
-    def _named(self, part):
-        return {"name": f"{self.name}_{part}", "dtype": self.dtype_policy, "trainable": self.trainable}
-
-    def _activation(self, part):
-        yield batch_norm(**self._named(f"{part}_bn"))
-        yield keras.layers.Activation("relu", **self._named(f"{part}_relu"))
+    def _activation(self):
+        yield batch_norm(**_part_of(self, "preact_bn"))
+        yield keras.layers.Activation("relu", **_part_of(self, "preact_relu"))
 
     def _branch(self):
         """Yield the convolutions of F. The last one's batch norm goes to the front in the pre-activation form."""
@@ -225,10 +220,10 @@ class ResidualBlock(keras.layers.Layer):
             yield ConvBlock(
                 filters, kernel_size, strides=strides, padding=1 if kernel_size == 3 and strides > 1 else "same",
                 normalization=None if last and self.preactivation else "batch", activation=None if last else "relu",
-                use_bias=self.use_bias, **self._named(str(i)),
+                use_bias=self.use_bias, **_part_of(self, str(i)),
             )  # fmt: skip
 
-    def _choose_way(self, channels):
+    def _choose_shortcut(self, channels):
         """Make the layers of the shortcut, once the channels of the input are known."""
         filters = self.branch[-1].filters
         if self.way is not None:
@@ -236,12 +231,13 @@ class ResidualBlock(keras.layers.Layer):
         if self.shortcut is None or (self.strides == 1 and channels == filters):
             self.way = []
         elif self.shortcut == "identity":
-            self.way = [IdentityShortcut(filters, self.strides, **self._named("shortcut"))]
+            _check_channels("ResidualBlock", channels, filters, 'Use shortcut="projection"', shortcut="identity")
+            self.way = [IdentityShortcut(filters, self.strides, **_part_of(self, "shortcut"))]
         else:
             self.way = [
                 ConvBlock(
                     filters, 1, strides=self.strides, normalization=None if self.preactivation else "batch",
-                    activation=None, use_bias=self.use_bias, **self._named("0"),
+                    activation=None, use_bias=self.use_bias, **_part_of(self, "0"),
                 )
             ]  # fmt: skip
 
@@ -251,7 +247,7 @@ class ResidualBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         input_shape = image_shape("ResidualBlock", input_shape)
-        self._choose_way(input_shape[-1])
+        self._choose_shortcut(input_shape[-1])
         shape = _build(self.branch, _build(self.activate, input_shape))
         _build(self.way, input_shape)
         for layer in self.join:
@@ -262,7 +258,7 @@ class ResidualBlock(keras.layers.Layer):
         return _output_shape(self.branch, image_shape("ResidualBlock", input_shape))
 
     def call(self, inputs, training=None):
-        self._choose_way(inputs.shape[-1])
+        self._choose_shortcut(inputs.shape[-1])
         x = _run(self.activate, inputs, training)
         y = _run(self.branch, x, training)
         if self.join:
@@ -270,6 +266,17 @@ class ResidualBlock(keras.layers.Layer):
             start = x if projected or self.preactivation == "both" else inputs
             y = self.join[0]([_run(self.way, start, training), y])
         return _run(self.after, y, training)
+
+
+def _part_of(block, part):
+    """What a layer inside a block takes over from it."""
+    return {"name": f"{block.name}_{part}", "dtype": block.dtype_policy, "trainable": block.trainable}
+
+
+def _check_channels(function, channels, filters, remedy, /, **values):
+    if channels > filters:
+        rule = f"zeros can add channels, not take them away: the input has {channels}, the output {filters}"
+        raise _checks.argument_error(function, rule, remedy, **values)
 
 
 def _build(layers, shape):

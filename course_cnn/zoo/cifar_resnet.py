@@ -35,8 +35,8 @@ def build_cifar_resnet(
 
     Returns:
         `keras.Model`, flat, its layers named stage1_block1_1_conv and so on; deeper than 200 layers each residual block
-        is one `layers.ResidualBlock`, because Python's recursion would not reach the end. Weights start as in He et al. 2015
-        (`he_normal`); only the dense layer, which no ReLU follows, keeps Keras's `glorot_uniform`.
+        is one `layers.ResidualBlock`, because Python's recursion would not reach the end. Weights start as in He et
+        al. 2015 (`he_normal`); only the dense layer, which no ReLU follows, keeps Keras's `glorot_uniform`.
 
     Raises:
         ValueError: the depth is not of the form, or an argument is out of its range.
@@ -108,7 +108,6 @@ def _blocks_per_stage(function, depth):
     n, rest = divmod(depth - 2, 6)
     if rest:
         raise _checks.argument_error(
-            function, "`depth` must be 6n + 2 with n >= 1",
-            f"Use depth={6 * n + 2} or depth={6 * n + 8}", depth=depth,
-        )  # fmt: skip
+            function, "`depth` must be 6n + 2 with n >= 1", f"Use depth={6 * n + 2} or depth={6 * n + 8}", depth=depth
+        )
     return n
