@@ -108,6 +108,9 @@ def test_pyramid_shows_zeros_and_holes():
     ax = plots.plot_pyramid([(3, 1, 1, "same"), (3, 1, 1, "same")], size=7, unit=0)
     assert units(ax, "_zero", 0) == units(ax, "_zero", 1) == [-1]
     assert sum(np.isclose(segment[1], [-1, 0]).all() for segment in segments(ax)) == 1
+    (collection, _) = (c for c in ax.collections if isinstance(c, LineCollection))
+    dashes = [style[1] for style in collection.get_linestyles()]
+    assert sum(dash is not None for dash in dashes) == 1  # the line to the zero is dotted
     assert legend(ax) == ["seen by the top unit", "added zero"]
     assert ax.get_xlim()[0] < -1
 
@@ -117,10 +120,16 @@ def test_pyramid_shows_zeros_and_holes():
     assert units(plots.plot_pyramid([(3, 1, 1), (3, 1, 2)], size=7), "_hidden") == []  # skipped, but not left out
 
 
+def test_pyramid_counts_what_lies_outside():
+    ax = plots.plot_pyramid([(2, 1, 1), (3, 1, 1, 1)], size=9, unit=0)  # an even field: 4 pixels from -1 on
+    assert ax.get_title() == "one unit sees 3 of the 4 pixels of its field, 1 outside the image"
+    assert units(plots.plot_pyramid([(3, 1, 1)], size=6), "_seen", 1) == [2]  # of four units the second
+
+
 def test_pyramid_of_nothing_but_zeros():
     ax = plots.plot_pyramid([(2, 1, 1, (3, 0))], size=2, unit=0)
     assert units(ax, "_seen", 0) == []
-    assert ax.get_title() == "one unit sees 0 of the 2 pixels of its field, 2 lie outside"
+    assert ax.get_title() == "one unit sees 0 of the 2 pixels of its field, 2 outside the image"
 
 
 def test_pyramid_on_given_axes():
@@ -201,6 +210,9 @@ def test_receptive_field_beyond_the_border_is_hatched():
     assert patch.get_width() == 9
     assert axes[1].images[0].get_array().shape == (9, 9, 3)
     assert axes[0].get_xlim() == (-0.5, 8.5)  # the picture itself is not widened
+    assert all(patch.get_clip_on() for patch in axes[0].patches)
+    field = shapes.receptive_field([(5, 1, 1), (2, 2, 1), (5, 1, 1), (2, 2, 1)])
+    assert boxes(plots.plot_receptive_field(IMAGE, {"S4": field}, at=(0, 0))[0]) == [(0, 0, 16, 16)]  # the first unit
 
 
 def test_receptive_field_defaults_to_the_middle_and_takes_a_pair():

@@ -50,7 +50,7 @@ def plot_pyramid(layers, *, size=None, unit=None, names=None, ax=None, title=Non
         >>> plot_pyramid([(3, 1, 2), (3, 1, 2)], size=9).get_title()
         'one unit sees 5 of the 9 pixels of its field'
         >>> plot_pyramid([(3, 1, 1, "same"), (3, 1, 1, "same")], size=7, unit=0).get_title()
-        'one unit sees 3 of the 5 pixels of its field, 2 lie outside'
+        'one unit sees 3 of the 5 pixels of its field, 2 outside the image'
     """
     function = "plot_pyramid"
     rows, unit = _stack(function, layers, size, unit)
@@ -333,7 +333,7 @@ def _pyramid_title(field, unit, seen, size):
     text = f"one unit sees {counted(len(seen), 'pixel')}"
     if len(seen) < field.size:
         text = f"one unit sees {len(seen)} of the {field.size} pixels of its field"
-    return f"{text}, {outside} lie outside" if outside else text
+    return f"{text}, {outside} outside the image" if outside else text
 
 
 def _box_at(function, name, field, at):
