@@ -4,10 +4,10 @@ Pure Python, one file per paper. Where sources differ there are two rows and the
 """
 
 from course_cnn import _checks
-from course_cnn.zoo.published import alexnet, googlenet, lenet, resnet, vgg
+from course_cnn.zoo.published import alexnet, araujo, googlenet, lenet, resnet, vgg
 from course_cnn.zoo.published._figure import Figure
 
-FIGURES = (*lenet.FIGURES, *alexnet.FIGURES, *vgg.FIGURES, *googlenet.FIGURES, *resnet.FIGURES)
+FIGURES = (*lenet.FIGURES, *alexnet.FIGURES, *vgg.FIGURES, *googlenet.FIGURES, *resnet.FIGURES, *araujo.FIGURES)
 
 __all__ = ["FIGURES", "Figure", "figure"]
 
