@@ -106,7 +106,7 @@ WIDER = {
 }
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     config=CONFIGURATIONS, size=st.tuples(st.integers(1, 8), st.integers(1, 8)), channels=st.integers(1, 5),
     training=st.booleans(), seed=st.integers(0, 99),
@@ -144,7 +144,7 @@ def test_residual_block_matches_the_papers_figures(config, size, channels, train
     assert [w.shape for w in model.weights] == [w.shape for w in flat.weights]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     filters=st.integers(1, 4), kernel_size=st.integers(1, 4), strides=st.integers(1, 3),
     padding=st.sampled_from(["same", "valid", 1, 2]), normalization=st.sampled_from(["batch", None]),

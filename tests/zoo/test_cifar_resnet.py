@@ -34,25 +34,29 @@ def count(depth, *, widths=(16, 32, 64), channels=3, classes=10):
     return total + widths[-1] * classes + classes
 
 
-@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110])
-def test_parameters_are_the_published_ones(depth):
+@pytest.mark.parametrize("depth", [20, 32, 44, 56, 110, 1202])
+def test_published_parameters_are_those_of_the_text(depth):
     exact, rounded = (published.figure(f"cifar-resnet{depth}/{what}").value for what in ("params", "params-paper"))
-    assert exact == count(depth) == trained(build_cifar_resnet(depth))
-    assert float(f"{exact / 1e6:.{1 if depth == 110 else 2}f}") * 1e6 == pytest.approx(rounded, abs=1)
-    if depth == 20:
-        projections = 16 * 32 + 32 * 64 + 2 * (32 + 64)
-        assert trained(build_cifar_resnet(depth, shortcut="projection")) == exact + projections
-        assert trained(build_cifar_resnet(depth, preactivation=True)) == exact
-        assert trained(build_cifar_plain(depth)) == exact
+    assert exact == count(depth)
+    assert round(exact / 1e6, 1 if depth > 100 else 2) * 1e6 == pytest.approx(rounded)
+
+
+@pytest.mark.parametrize("depth", [20, 110])
+def test_parameters_are_the_published_ones(depth):
+    assert trained(build_cifar_resnet(depth)) == published.figure(f"cifar-resnet{depth}/params").value
+
+
+def test_parameters_of_the_other_forms():
+    projections = 16 * 32 + 32 * 64 + 2 * (32 + 64)
+    assert trained(build_cifar_resnet(20, shortcut="projection")) == count(20) + projections
+    assert trained(build_cifar_resnet(20, preactivation=True)) == trained(build_cifar_plain(20)) == count(20)
 
 
 @pytest.mark.slow
 def test_1202_layers_can_be_built():
-    """14 s on two cores, nearly all of it for the making of 6,007 variables."""
+    """14 s on two idle cores, nearly all of it for the making of 6,007 variables."""
     model = build_cifar_resnet(1202)
-    assert trained(model) == count(1202) == published.figure("cifar-resnet1202/params").value
-    rounded = published.figure("cifar-resnet1202/params-paper").value
-    assert round(trained(model) / 1e6, 1) * 1e6 == pytest.approx(rounded)
+    assert trained(model) == published.figure("cifar-resnet1202/params").value
     assert model(np.zeros((1, 32, 32, 3)), training=False).shape == (1, 10)
 
 
@@ -128,7 +132,7 @@ def test_outputs_are_those_of_the_papers_equations(build, form):
 def test_deeper_than_flat_is_the_same_network(monkeypatch):
     """Above 200 layers whole blocks stand in the graph. They have the layers of the flat net, and their outputs."""
     x = np.random.default_rng(0).normal(size=(2, 12, 12, 3)).astype("float32")
-    for build, form in FORMS:
+    for build, form in (FORMS[1], FORMS[4]):
         flat = build(14, **SMALL, **form)
         randomize_statistics(flat)
         monkeypatch.setattr("course_cnn.zoo.cifar_resnet.DEEPEST_FLAT", 8)

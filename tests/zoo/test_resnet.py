@@ -173,8 +173,7 @@ def test_plain_and_option_a_have_no_parameters_for_shortcuts(depth):
     assert not any("_add" in name or "_0_" in name or "_shortcut" in name for name in names)
 
 
-@pytest.mark.parametrize("depth", [18, 50])
-@pytest.mark.parametrize("size", [(1, 1), (1, 2), (33, 7)])
+@pytest.mark.parametrize("depth, size", [(18, (1, 1)), (18, (1, 2)), (18, (33, 7)), (50, (1, 1))])
 def test_images_never_run_out(depth, size):
     model = build_resnet(depth, input_shape=(*size, 2), width=0.02, num_classes=3)
     assert model(np.ones((2, *size, 2), "float32")).shape == (2, 3)
