@@ -164,11 +164,40 @@ def test_conv_block_matches_tensorflow(seed, **config):
         want = tf.nn.conv2d(x, weights["conv"]["kernel"], config["strides"], padding).numpy()
         bias = config["normalization"] is None if config["use_bias"] is None else config["use_bias"]
         assert ("bias" in weights["conv"]) == bias
-        want = want + weights["conv"].get("bias", 0)
+        raw = want = want + weights["conv"].get("bias", 0)
         want = want if config["normalization"] is None else normalize(want, weights["bn"], training)
         want = want if config["activation"] is None else relu(want)
         assert block.compute_output_shape(x.shape) == want.shape
         np.testing.assert_allclose(block(x, training=training), want, rtol=1e-9, atol=1e-9)
+    if config["normalization"]:
+        moved = 0.9 * weights["bn"]["moving_mean"] + 0.1 * raw.mean(axis=(0, 1, 2))  # the authors' Torch: momentum 0.1
+        np.testing.assert_allclose(weights_by_name(block, "block")["bn"]["moving_mean"], moved, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_training_reaches_the_batch_norms(training):
+    """Told to the block, to its `call`, or to a layer around it that does not hand it on."""
+
+    class Around(keras.layers.Layer):
+        def __init__(self, use):
+            super().__init__()
+            self.use = use
+
+        def call(self, inputs):
+            return self.use(inputs)
+
+    x = np.random.default_rng(0).normal(size=(2, 5, 4, 3)).astype("float32")
+    for block in (ConvBlock(4), ResidualBlock(4, strides=2), ResidualBlock(4, preactivation=True)):
+        block.build(x.shape)
+        randomize(block)
+        before = block.get_weights()
+        results = []
+        for use in (block, block.call, Around(block), Around(block.call)):
+            block.set_weights(before)
+            results.append(use(x, training=training).numpy())
+            assert any(not np.array_equal(a, b) for a, b in zip(before, block.get_weights(), strict=True)) == training
+        for result in results[1:]:
+            np.testing.assert_array_equal(result, results[0])
 
 
 @pytest.mark.parametrize("bottleneck", [False, True])

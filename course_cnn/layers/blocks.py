@@ -298,8 +298,8 @@ def _run(layers, x, training):
     for layer in layers:
         if isinstance(layer, ConvBlock):
             x = layer.call(x, training=training)
-        elif isinstance(layer, keras.layers.BatchNormalization):
-            x = layer(x, training=training)
+        elif training is None or not isinstance(layer, keras.layers.BatchNormalization):
+            x = layer(x)  # to hand on None would overrule what Keras knows from the layer outside
         else:
-            x = layer(x)
+            x = layer(x, training=training)
     return x
