@@ -49,13 +49,16 @@ def gradient_field(model, layer=None, *, unit=None, images=8, seed=0):
     images = _images(model, images, seed)
     h, w = part.compute_output_shape(images.shape)[1:3]
     row, column = _unit(unit, h, w)
-    total = np.zeros(images.shape[1:3])
-    for image in images:  # one at a time: memory does not grow with their number
-        x = tf.convert_to_tensor(image[None], keras.config.floatx())
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = tf.reduce_sum(part(x, training=False)[0, row, column])
-        total += np.abs(tape.gradient(y, x).numpy()[0].astype("float64")).sum(axis=-1)
+
+    @tf.function  # as a graph, which leaves out the gradients of the weights
+    def gradient(image):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(image)
+            y = tf.reduce_sum(part(image, training=False)[0, row, column])
+        return tf.reduce_sum(tf.abs(tape.gradient(y, image)[0]), axis=-1)
+
+    images = tf.convert_to_tensor(images, keras.config.floatx())
+    total = sum(gradient(image[None]).numpy().astype("float64") for image in images)  # one at a time, to save memory
     return total / len(images)
 
 
