@@ -49,15 +49,17 @@ def gradient_field(model, layer=None, *, unit=None, images=8, seed=0):
     images = _images(model, images, seed)
     h, w = part.compute_output_shape(images.shape)[1:3]
     row, column = _unit(unit, h, w)
+    dtype = keras.config.floatx()
 
-    @tf.function  # as a graph, which leaves out the gradients of the weights
     def gradient(image):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(image)
             y = tf.reduce_sum(part(image, training=False)[0, row, column])
         return tf.reduce_sum(tf.abs(tape.gradient(y, image)[0]), axis=-1)
 
-    images = tf.convert_to_tensor(images, keras.config.floatx())
+    # as a graph, which leaves out the gradients of the weights; traced here, as calls in a loop would warn of retracing
+    gradient = tf.function(gradient).get_concrete_function(tf.TensorSpec((1, *images.shape[1:]), dtype))
+    images = tf.convert_to_tensor(images, dtype)
     total = sum(gradient(image[None]).numpy().astype("float64") for image in images)  # one at a time, to save memory
     return total / len(images)
 
