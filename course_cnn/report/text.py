@@ -139,12 +139,12 @@ def _sees(row, summary):
     axes = row.fields.get(summary.inputs[0], ())
     if not axes:
         return dict.fromkeys(("sees", "jump", "start"), "?" if axes is None else "")
-    axes = axes[:1] if len(set(axes)) == 1 else axes
-    return {
-        "sees": " × ".join(str(axis.size) for axis in axes),
-        "jump": " × ".join(str(Fraction(axis.jump).limit_denominator(10**6)) for axis in axes),
-        "start": " × ".join(f"{axis.start:g}" for axis in axes),
+    columns = {
+        "sees": [str(axis.size) for axis in axes],
+        "jump": [str(Fraction(axis.jump).limit_denominator(10**6)) for axis in axes],
+        "start": [f"{axis.start:g}" for axis in axes],
     }
+    return {name: values[0] if len(set(values)) == 1 else " × ".join(values) for name, values in columns.items()}
 
 
 def _shape(shape):

@@ -1,8 +1,10 @@
 """Follow a model call by call, with shapes only: which layer reads which tensors, branch after branch."""
 
+import re
 from collections import Counter
 from typing import NamedTuple
 
+from course_cnn import _checks
 from course_cnn._tensorflow import tf  # noqa: F401  (before Keras: it quiets the import of TensorFlow)
 
 # isort: split
@@ -42,27 +44,30 @@ class _Walk:
         self.steps, self.calls = [], Counter()
 
     def graph(self, model, tensors, prefix):
-        """Walk through a model on `tensors`; return its output tensors."""
+        """Walk through a model, or what a layer does, on `tensors`; return the output tensors."""
         if isinstance(model, keras.Sequential):
             for layer in model.layers:
                 tensors = self.call(layer, (tensors[0],), {}, prefix)
             return tensors
         ours = dict(zip(map(id, model.inputs), tensors, strict=True))
-        for node in _in_order(model):
+        order = _in_order(model)
+        titles = {} if isinstance(model, keras.Model) else _titles(order)
+        for node in order:
             args, kwargs = keras.tree.map_structure(
                 lambda x: ours.get(id(x), x), (node.arguments.args, node.arguments.kwargs)
             )
             same = all(ours[id(x)].shape == x.shape for x in node.arguments.keras_tensors)
-            made = self.call(node.operation, args, kwargs, prefix, node.outputs if same else None)
+            known_outputs, title = node.outputs if same else None, titles.get(id(node))
+            made = self.call(node.operation, args, kwargs, prefix, known_outputs, title)
             ours.update(zip(map(id, node.outputs), made, strict=True))
         return [ours[id(x)] for x in model.outputs]
 
-    def call(self, layer, args, kwargs, prefix, outputs=None):
+    def call(self, layer, args, kwargs, prefix, outputs=None, name=None):
         """Record one call, or enter the layer and record the calls inside; return the output tensors.
 
         `outputs` are tensors like those to be made, when the model's own graph has them already.
         """
-        name = f"{prefix}{layer.name}"
+        name = f"{prefix}{name or layer.name}"
         inputs = [x for x in keras.tree.flatten((args, kwargs)) if isinstance(x, keras.KerasTensor)]
         if known.is_graph(layer):
             return self.graph(layer, inputs, f"{name}/")
@@ -74,6 +79,11 @@ class _Walk:
             known.check_input(layer, inputs)
             outputs = keras.tree.flatten(layer.compute_output_spec(*args, **kwargs))
         outputs = [_tensor(x.shape, x.dtype) for x in outputs]
+        if any(None in x.shape[1:] for x in outputs):
+            raise _checks.argument_error(
+                "summarize", f"the layer {name} does not say how large its output is",
+                "Give it a compute_output_shape without None", **{"output.shape": tuple(outputs[0].shape)},
+            )  # fmt: skip
         self.calls[id(layer)] += 1
         self.steps.append(Step(name, self.calls[id(layer)], layer, (args, kwargs), inputs, outputs, rule))
         return outputs
@@ -93,6 +103,17 @@ def _in_order(function):
                 order.append(makers[id(x)])
                 ready.update(map(id, makers[id(x)].outputs))
     return order
+
+
+def _titles(order):
+    """Name the operations of an opened layer: Keras numbers them anew each time the layer is opened."""
+    titles, seen = {}, Counter()
+    for node in order:
+        if not isinstance(node.operation, keras.layers.Layer):
+            word = re.sub(r"_\d+$", "", node.operation.name)
+            titles[id(node)] = f"{word}_{seen[word]}" if seen[word] else word
+            seen[word] += 1
+    return titles
 
 
 def _tensor(shape, dtype):
