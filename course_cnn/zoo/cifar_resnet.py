@@ -37,8 +37,8 @@ def build_cifar_resnet(
         `keras.Model`, flat, its layers named stage1_block1_1_conv and so on; deeper than 200 layers each residual block
         is one `layers.ResidualBlock`, because Python's recursion would not reach the end. Weights start as in He et
         al. 2015 (`he_normal`); only the dense layer, which no ReLU follows, keeps Keras's `glorot_uniform`.
-        Before training the moving statistics normalise nothing, and at inference each block doubles the variance: a
-        thousand layers overflow then, and only then.
+        Before training the moving statistics normalise nothing: at inference each block doubles the variance, and a
+        thousand layers overflow.
 
     Raises:
         ValueError: the depth is not of the form, or an argument is out of its range.
