@@ -14,6 +14,9 @@ from course_cnn._tensorflow import tf
 # isort: split
 import keras
 
+from course_cnn.report import known
+from course_cnn.report.trace import in_order
+
 
 def gradient_field(model, layer=None, *, unit=None, images=8, seed=0):
     """Measure how strongly each pixel moves one unit: the mean of |d unit / d pixel| over images.
@@ -25,7 +28,8 @@ def gradient_field(model, layer=None, *, unit=None, images=8, seed=0):
 
     Args:
         model: functional or Sequential `keras.Model` with one input (n, h, w, c).
-        layer: name of one of `model.layers`, or the layer, with an output (n, h, w, c); None for the last such layer.
+        layer: one of `model.layers`, or its name, with an output (n, h, w, c); None for the last such layer. Of a
+            shared layer it is the first call.
         unit: (row, column) of the unit; None for the central one, (h // 2, w // 2). Its channels are added up.
         images: int >= 1, how many random images, independent standard normal pixels; or an array (n, h, w, c).
         seed: int, for the random images.
@@ -90,31 +94,24 @@ def reach(field, *, threshold=0.0):
 
 def _part(model, layer):
     """Return the model from its input up to the layer meant."""
-    if not isinstance(model, keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
+    if not known.is_graph(model) or len(getattr(model, "inputs", None) or ()) != 1:
         raise _checks.argument_error(
             "gradient_field", "`model` must be a functional or Sequential model with one input, built",
             "Begin it with keras.Input((h, w, c)), or pass keras.Model(one_input, output)",
             **{"type(model)": type(model).__name__},
         )  # fmt: skip
-    layers = {part.name: part for part in model.layers if len(_shape(part)) == 4 and part.output is not model.inputs[0]}
-    if layer is None and layers:
-        layer = list(layers)[-1]
+    tensors = {}  # name of a layer -> its output in this model; the layer may have been called elsewhere, too
+    for node in in_order(getattr(model, "_functional", model)):
+        if isinstance(node.operation, keras.layers.Layer) and [len(x.shape) for x in node.outputs] == [4]:
+            tensors.setdefault(node.operation.name, node.outputs[0])
+    if layer is None and tensors:
+        layer = list(tensors)[-1]
     name = getattr(layer, "name", layer)
-    if name not in layers:
-        raise _checks.argument_error(
-            "gradient_field", "`layer` must be one of the model's own layers, called once, with an image as output",
-            f"Use for example layer={[*layers][-1]!r}" if layers else "Use a model with a convolution or pooling layer",
-            layer=name,
-        )  # fmt: skip
-    return keras.Model(model.inputs, layers[name].output)
-
-
-def _shape(layer):
-    """Return the shape of a layer's output; () where it has none, or several."""
-    try:
-        return getattr(layer.output, "shape", ())
-    except AttributeError:  # not called, or called several times
-        return ()
+    if name not in tensors:
+        rule = "`layer` must be one of the model's own layers, with an image as output"
+        example = f"layer={list(tensors)[-1]!r}" if tensors else "a model with a convolution or pooling layer"
+        raise _checks.argument_error("gradient_field", rule, f"Use for example {example}", layer=name)
+    return keras.Model(model.inputs, tensors[name])
 
 
 def _images(model, images, seed):
@@ -144,7 +141,8 @@ def _unit(unit, h, w):
     """Return (row, column) of a unit that exists."""
     if unit is None:
         return h // 2, w // 2
-    row, column = shapes.per_axis_ints("gradient_field", "unit", tuple(unit), 2, minimum=0)
+    unit = tuple(unit) if np.iterable(unit) else (unit,)
+    row, column = shapes.per_axis_ints("gradient_field", "unit", unit, 2, minimum=0)
     if row >= h or column >= w:
         raise _checks.argument_error(
             "gradient_field", f"`unit` must lie among the {h} x {w} units of the layer", f"Use unit={(h // 2, w // 2)}",

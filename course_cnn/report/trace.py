@@ -50,7 +50,7 @@ class _Walk:
                 tensors = self.call(layer, (tensors[0],), {}, prefix)
             return tensors
         ours = dict(zip(map(id, model.inputs), tensors, strict=True))
-        order = _in_order(model)
+        order = in_order(model)
         titles = {} if isinstance(model, keras.Model) else _titles(order)
         for node in order:
             args, kwargs = keras.tree.map_structure(
@@ -89,7 +89,7 @@ class _Walk:
         return outputs
 
 
-def _in_order(function):
+def in_order(function):
     """Return the calls of a functional model so that each follows those it reads, one branch after the other."""
     makers = {id(x): node for nodes in function._nodes_by_depth.values() for node in nodes for x in node.outputs}
     ready, order, wanted = {id(x) for x in function.inputs}, [], list(reversed(function.outputs))
@@ -124,7 +124,7 @@ def _open(layer, args, kwargs):
     """Return what a layer made of layers does, as a `keras.Function`; None if it cannot be looked into.
 
     Its `call` runs on tensors without numbers, and each layer inside notes that it was called. These notes are wiped
-    out again: a second one would make `layer.output` ambiguous.
+    out again, so that the model is as before.
     """
     if not known.may_be_opened(layer):
         return None
