@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks import measure
+from benchmarks import measure, pytorch
 
 
 def main(arguments=None):
@@ -39,8 +39,9 @@ def run(rounds, seconds, starts, patience, threads):
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with contextlib.ExitStack() as stack:
         progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        steps = len(measure.SHAPES) * rounds + rounds + 1 + 2 * rounds + starts + 1
-        task = progress.add_task("starting NumPy and TensorFlow", total=steps)
+        torch_rounds = len(measure.TRAINING) * rounds
+        steps = len(measure.SHAPES) * rounds + rounds + 1 + starts + 1 + rounds + torch_rounds + rounds
+        task = progress.add_task("starting the libraries", total=steps)
 
         def part(name):
             progress.update(task, description=name)
@@ -48,6 +49,12 @@ def run(rounds, seconds, starts, patience, threads):
 
         numpy = stack.enter_context(measure.worker("numpy", threads=threads))
         tensorflow = stack.enter_context(measure.worker("tensorflow", threads=threads))
+        torch = {}
+        if pytorch.available():
+            torch = {
+                remark: stack.enter_context(measure.worker("torch", threads=threads, passive=bool(remark)))
+                for remark in ("", "\nthreads sleep")
+            }
         ours, about = {"": numpy}, numpy({})
         if pins:
             pinned = stack.enter_context(measure.worker("numpy", threads=threads, pinned=True))
@@ -59,8 +66,14 @@ def run(rounds, seconds, starts, patience, threads):
         rows = [r for shape in measure.SHAPES for r in measure.against_tensorflow(shape, ours, tensorflow, **timing)]
         part("the seven loops")
         rows.append(measure.against_loops(measure.SHAPES[0], numpy, patience=patience, **timing))
-        part("batch normalisation, ours and Keras's")
-        rows.extend(measure.batch_normalization(measure.RESIDUAL, tensorflow, **timing))
+        part("matrix products")
+        libraries = {"numpy": numpy, "tensorflow": tensorflow, **({"torch": torch[""]} if torch else {})}
+        head["matmul_flops"] = peaks = measure.matmul_peak(libraries, **timing)
+        for network, images, targets in measure.TRAINING:
+            part(f"training {network}")
+            rows.extend(measure.training(network, images, targets, tensorflow, torch, max(peaks.values()), **timing))
+        part("inference")
+        rows.append(measure.inference(*measure.TRAINING[0][:2], tensorflow, **timing))
         part("starting Python")
         rows.append(measure.import_time(rounds=starts, step=step))
     return head, rows
@@ -70,7 +83,10 @@ def show(head, rows, console):
     """Print what the machine is and the table."""
     console.print(f"{head['processor']}, {head['cores']} cores; Python {head['python']}", highlight=False)
     console.print(f"NumPy {head['numpy']} with {head['blas']}", highlight=False)
-    console.print(f"TensorFlow {head['tensorflow']}, on the processor, {head['threads']} threads", highlight=False)
+    libraries = f"TensorFlow {head['tensorflow']}, Keras {head['keras']}, PyTorch {head['torch'] or 'not installed'}"
+    console.print(f"{libraries}, on the processor, {head['threads']} threads", highlight=False)
+    products = ", ".join(f"{library} {flops / 1e9:.0f}" for library, flops in head["matmul_flops"].items())
+    console.print(f"Peak, products of large float32 matrices, GFLOP/s: {products}", highlight=False)
     if head["pins"]:
         pins = " ".join(f"{name}={value}" for name, value in head["pins"].items())
         console.print(
@@ -97,13 +113,35 @@ def show(head, rows, console):
     table.add_column("verdict")
     for row in rows:
         verdict = {True: "[green]met", False: "[red]missed", None: "–"}[row.met]
-        reference = f"{_time(row.reference[row.middle])}\n{row.against}"
-        table.add_row(row.what, _time(row.ours[row.middle]), reference, _ratio(row), _target(row), verdict)
+        reference = _side(row, row.reference) + row.against
+        table.add_row(row.what, _side(row, row.ours).rstrip(), reference, _ratio(row), _target(row), verdict)
     console.print(table)
+    if any(row.images for row in rows):
+        console.print(
+            "Training rows: also images per second and the share of the highest peak above that the step's "
+            "multiply-adds reach.", highlight=False,
+        )  # fmt: skip
+    if not all(row.reference for row in rows):
+        console.print(
+            f"PyTorch is not installed, so there is nothing to compare with: {pytorch.INSTALL}", style="yellow",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def _side(row, times):
+    """What one side took in the round that is shown: lines, or nothing where there are no times."""
+    if not times:
+        return ""
+    seconds = times[row.middle]
+    if row.images is None:
+        return f"{_time(seconds)}\n"
+    return f"{_time(seconds)}\n{row.images / seconds:,.0f}/s\n{100 * row.share_of_peak(seconds):.0f} % peak\n"
 
 
 def _ratio(row):
     ratios, middle = row.ratios, row.middle
+    if not ratios:
+        return "–"
     low, shown, high = (f"{r:.0f}" if r >= 100 else f"{r:.2f}" for r in (min(ratios), ratios[middle], max(ratios)))
     extra = f"{1000 * row.differences[middle]:+.0f} ms\n" if row.rule == "seconds more" else ""
     return f"{extra}{shown}\n({low}–{high})"

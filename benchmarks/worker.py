@@ -1,8 +1,8 @@
 """One process that times calls on request, so that two libraries never wait on each other's threads.
 
 BLAS threads keep spinning for a while after a call, and would slow down whatever runs next in the same process. So
-NumPy and TensorFlow each get a process of their own: `python -m benchmarks.worker` reads one JSON request per line and
-answers with one JSON line. `answer` is the same without a process.
+NumPy, TensorFlow and PyTorch each get a process of their own: `python -m benchmarks.worker` reads one JSON request per
+line and answers with one JSON line. `answer` is the same without a process.
 """
 
 import functools
@@ -17,6 +17,7 @@ from statistics import median
 
 import numpy as np
 
+from benchmarks import pytorch
 from course_cnn import scratch
 
 
@@ -59,82 +60,125 @@ def loops(shape):
     return lambda: scratch.conv2d_loops(x, kernel)
 
 
-def residual_network(layer, shape):
-    """Build the ResNet-20 of the CIFAR experiments with the given batch normalisation, and one batch of noise.
+def keras_network(name, norm="ours"):
+    """Build "ResNet-20" (any depth 6n + 2; identity shortcuts, as in the paper) or "LeNet 20-50" by the zoo's builder.
 
-    shape: (n, h, w, filters, blocks): n images h by w, three stages of `blocks` residual blocks, the first with
-    `filters` filters, each later one with twice as many on half as many rows and columns. Returns (model, x, labels).
+    norm: "ours", as it is; or "stock", the same network with keras.layers.BatchNormalization.
     """
+    from course_cnn import zoo  # which imports TensorFlow before Keras
+
+    lenet = name == "LeNet 20-50"
+    model = zoo.build_lenet5("20-50") if lenet else zoo.build_cifar_resnet(int(name.removeprefix("ResNet-")))
+    if norm == "ours":
+        return model
+    import keras
+
+    def stock(layer):
+        kind = keras.layers.BatchNormalization if isinstance(layer, keras.layers.BatchNormalization) else type(layer)
+        return kind.from_config(layer.get_config())
+
+    copy = keras.models.clone_model(model, clone_function=stock)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def batch(name, n):
+    """Draw n images of noise and their labels for one of the networks."""
+    rng = np.random.default_rng(0)
+    shape = (n, 28, 28, 1) if name == "LeNet 20-50" else (n, 32, 32, 3)
+    return rng.normal(size=shape).astype("float32"), rng.integers(10, size=n)
+
+
+def compiled(name, norm):
+    """Compile as `training.fit` does: cross-entropy, accuracy, and Keras's choice about XLA, none on a processor."""
     from course_cnn._tensorflow import tf  # noqa: F401  (before Keras)
 
     # isort: split
     import keras
 
-    n, h, w, filters, blocks = shape
-
-    def conv_norm(x, filters, size=3, strides=1):
-        return layer()(keras.layers.Conv2D(filters, size, strides=strides, padding="same", use_bias=False)(x))
-
     keras.utils.set_random_seed(0)
-    inputs = keras.Input((h, w, 3))
-    x = keras.layers.ReLU()(conv_norm(inputs, filters))
-    for stage in range(3):
-        for block in range(blocks):
-            strides = 2 if stage and not block else 1
-            y = keras.layers.ReLU()(conv_norm(x, filters << stage, strides=strides))
-            shortcut = conv_norm(x, filters << stage, size=1, strides=2) if strides == 2 else x
-            x = keras.layers.ReLU()(keras.layers.Add()([conv_norm(y, filters << stage), shortcut]))
-    model = keras.Model(inputs, keras.layers.Dense(10)(keras.layers.GlobalAveragePooling2D()(x)))
-    rng = np.random.default_rng(0)
-    return model, rng.normal(size=(n, h, w, 3)).astype("float32"), rng.integers(10, size=n)
+    model = keras_network(name, norm)
+    sgd = name.startswith("ResNet")
+    optimizer = keras.optimizers.SGD(0.01, momentum=0.9) if sgd else keras.optimizers.Adam(2e-3)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    return model
 
 
-def _norm(fused):
-    if fused:
-        from course_cnn.layers import BatchNormalization
-    else:
-        from keras.layers import BatchNormalization
-    return BatchNormalization
+def _train(norm, shape):
+    model, (x, labels) = compiled(shape[0], norm), batch(*shape)
+    return lambda: float(model.train_on_batch(x, labels)[0])
 
 
-def _train(fused, shape):
-    """One step of SGD, as a graph that is not compiled: what `training.fit` runs after `seed_everything`."""
-    model, x, labels = residual_network(_norm(fused), shape)
-    import keras
-
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.SGD(0.01), loss, jit_compile=False)
-    return lambda: float(model.train_on_batch(x, labels))
-
-
-def _infer(fused, shape):
-    model, x, _ = residual_network(_norm(fused), shape)
+def _infer(norm, shape):
+    model, (x, _) = keras_network(shape[0], norm), batch(*shape)
     from course_cnn._tensorflow import tf
 
     answers, x = tf.function(lambda x: model(x, training=False)), tf.constant(x)
     return lambda: answers(x).numpy()
 
 
-def train_fused(shape):
-    return _train(True, shape)
+def train_ours(shape):
+    return _train("ours", shape)
 
 
-def train_keras(shape):
-    return _train(False, shape)
+def train_stock(shape):
+    return _train("stock", shape)
 
 
-def infer_fused(shape):
-    return _infer(True, shape)
+def infer_ours(shape):
+    return _infer("ours", shape)
 
 
-def infer_keras(shape):
-    return _infer(False, shape)
+def infer_stock(shape):
+    return _infer("stock", shape)
+
+
+def train_torch_contiguous(shape):
+    return pytorch.train(shape[0], *batch(*shape), channels_last=False)
+
+
+def train_torch_channels_last(shape):
+    return pytorch.train(shape[0], *batch(*shape), channels_last=True)
+
+
+def _square(shape):
+    return np.random.default_rng(0).normal(size=(shape[0], shape[0])).astype("float32")
+
+
+def matmul_numpy(shape):
+    a = _square(shape)
+    return lambda: a @ a
+
+
+def matmul_tensorflow(shape):
+    from course_cnn._tensorflow import tf
+
+    a = tf.constant(_square(shape))
+    return lambda: tf.matmul(a, a)
+
+
+def matmul_torch(shape):
+    return pytorch.matmul(_square(shape))
+
+
+def count(name):
+    """Count what a step on one image takes: {"params": …, "flops": …}, a multiply-add being two operations.
+
+    Forward, then the gradients of the layer's input and of its weights, each as much again; nobody needs the gradient
+    of the images, so the first layer is spared it.
+    """
+    from course_cnn import report
+
+    summary = report.summarize(keras_network(name))
+    macs = [row.macs for row in summary.rows if row.macs]
+    return {"params": summary.total_params, "flops": 2 * (3 * sum(macs) - macs[0])}
 
 
 CALLS = {
     call.__name__: functools.cache(call)
     for call in (
-        scratch_pass, tensorflow_pass, forward, loops, train_fused, train_keras, infer_fused, infer_keras,
+        scratch_pass, tensorflow_pass, forward, loops, train_ours, train_stock, infer_ours, infer_stock,
+        train_torch_contiguous, train_torch_channels_last, matmul_numpy, matmul_tensorflow, matmul_torch,
     )
 }  # fmt: skip
 
@@ -143,19 +187,24 @@ def answer(request):
     """Time one block of calls, `{"call": name, "shape": […], "seconds": 0.2}`, or describe this process, `{}`.
 
     Returns:
-        {"seconds": float}, the median of one call, after two unmeasured calls. A block of 0 seconds is one single call.
+        {"seconds": float, "best": float}, the median and the shortest of the calls, after two unmeasured ones, or one
+        that takes longer than the block. A block of 0 seconds is one single call. `{"count": network}` returns what
+        `count` does.
     """
     if not request:
         return about()
+    if "count" in request:
+        return count(request["count"])
     call, block = CALLS[request["call"]](tuple(request["shape"])), request["seconds"]
     times, end = [], time.perf_counter() + block
     for _ in range(2 * bool(block)):
-        call()
+        if time.perf_counter() < end:
+            call()
     while not times or time.perf_counter() < end:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
-    return {"seconds": median(times)}
+    return {"seconds": median(times), "best": min(times)}
 
 
 def about():
@@ -170,6 +219,8 @@ def about():
         "python": sys.version.split()[0],
         "numpy": np.__version__,
         "tensorflow": version("tensorflow"),
+        "keras": version("keras"),
+        "torch": version("torch") if pytorch.available() else None,
         "blas": " and ".join(sorted(set(seen))) or "unknown to threadpoolctl",
     }
 
@@ -183,6 +234,8 @@ def main(threads):
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
+    if "torch" in sys.argv:
+        pytorch.set_threads(threads)
     for line in sys.stdin:
         try:
             reply = answer(json.loads(line))

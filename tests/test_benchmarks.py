@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from benchmarks import __main__ as cli
-from benchmarks import measure, worker
+from benchmarks import measure, pytorch, worker
 
 TINY = (2, 6, 6, 2, 3, 4)
-TINY_RESIDUAL = (2, 8, 8, 4, 1)
+TRAINING = (("ResNet-8", 2, {"stock Keras": 1.2, "PyTorch": 1.0}), ("LeNet 20-50", 2, {"PyTorch": 1.1}))
+needs_torch = pytest.mark.skipif(not pytorch.available(), reason="PyTorch is not installed")
 
 
 def row(rule, target, ours=(2.0, 3.0, 9.0), reference=(1.0, 2.0, 1.0)):
@@ -49,19 +50,74 @@ def test_both_sides_compute_the_same():
     np.testing.assert_allclose(worker.forward(TINY)(), worker.loops(TINY)(), rtol=1e-4, atol=1e-5)
 
 
+def test_a_row_without_a_reference_has_no_verdict():
+    without = measure.Row("x", "y", [2.0, 3.0, 9.0], [], "times faster", 1, images=6, flops=12, peak=8.0)
+    assert without.met is None
+    assert without.ratios == without.differences == []
+    shown = without.as_json()
+    assert (shown["ours_s"], shown["ours_images_per_s"], shown["ours_share_of_peak"]) == (3, 2, 12 / 3 / 8)
+    assert shown["ratio"] is shown["reference_s"] is shown["reference_images_per_s"] is None
+
+
+def test_operations_of_a_training_step_by_hand():
+    """LeNet: two convolutions, two dense layers; the first convolution passes no gradient on to the images."""
+    first, others = 28 * 28 * 25 * 20, 14 * 14 * 25 * 20 * 50 + 7 * 7 * 50 * 500 + 500 * 10
+    assert worker.count("LeNet 20-50") == {"params": 1_256_080, "flops": 2 * (2 * first + 3 * others)}
+    assert worker.keras_network("ResNet-20").count_params() == worker.count("ResNet-20")["params"]
+
+
 @pytest.mark.slow
-def test_the_residual_network_is_resnet_20_and_learns_the_same_with_both_layers():
-    model, x, labels = worker.residual_network(worker._norm(True), measure.RESIDUAL)
-    convolutions = [layer for layer in model.layers if "conv" in layer.name]
-    assert sum(layer.kernel_size == (3, 3) for layer in convolutions) == 19  # and one dense layer; 1x1 are shortcuts
-    assert (x.shape, labels.shape) == ((128, 32, 32, 3), (128,))
-    fused, keras = (worker.CALLS[f"train_{side}"](TINY_RESIDUAL) for side in ("fused", "keras"))
-    losses = np.array([(fused(), keras()) for _ in range(3)])
-    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-4)
+def test_stock_keras_trains_the_same_network():
+    ours, stock = worker.keras_network("ResNet-8"), worker.keras_network("ResNet-8", "stock")
+    kinds = [[f"{type(layer).__module__.split('.')[0]}.{type(layer).__name__}" for layer in model.layers]
+             for model in (ours, stock)]  # fmt: skip
+    assert [kind.replace("course_cnn.Batch", "keras.Batch") for kind in kinds[0]] == kinds[1]
+    assert "course_cnn.BatchNormalization" in kinds[0]
+    steps = [worker.CALLS[f"train_{side}"](TRAINING[0][:2]) for side in ("ours", "stock")]
+    losses = np.array([[step() for step in steps] for _ in range(3)])
+    np.testing.assert_allclose(losses[:, 0], losses[:, 1], rtol=1e-3)
     assert len(set(losses[:, 0])) == 3
-    np.testing.assert_allclose(worker.infer_fused(TINY_RESIDUAL)(), worker.infer_keras(TINY_RESIDUAL)(), atol=1e-5)
-    modules = {type(layer).__module__.split(".")[0] for layer in model.layers if "batch_norm" in layer.name}
-    assert modules == {"course_cnn"}
+    answers = [worker.CALLS[f"infer_{side}"](TRAINING[0][:2]) for side in ("ours", "stock")]
+    assert answers[0]().shape == answers[1]().shape == (2, 10)
+
+
+@needs_torch
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ResNet-8", "ResNet-20", "LeNet 20-50"])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_pytorch_trains_the_same_network(name, channels_last):
+    """The same number of weights, and from the same weights the same losses, step after step."""
+    model, data = worker.compiled(name, "ours"), worker.batch(name, 8)
+    trained = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    assert sum(weight.numel() for weight in pytorch.network(name).parameters()) == trained
+    step = pytorch.train(name, *data, channels_last=channels_last, weights=model.get_weights())
+    theirs = np.array([step() for _ in range(3)])
+    ours = np.array([float(model.train_on_batch(*data)[0]) for _ in range(3)])
+    np.testing.assert_allclose(ours, theirs, rtol=1e-3)
+    assert len(set(theirs)) == 3
+
+
+def test_pytorch_runs_in_the_fastest_of_its_ways():
+    asked = []
+
+    def side(speeds):
+        def ask(request):
+            asked.append(request.get("call"))
+            return {"seconds": speeds.get(request.get("call"), 1.0), "flops": 100}
+
+        return ask
+
+    torch = {"": side({"train_torch_channels_last": 3.0, "train_torch_contiguous": 5.0}),
+             "\npassive": side({"train_torch_channels_last": 4.0, "train_torch_contiguous": 2.0})}  # fmt: skip
+    settings = dict(rounds=5, seconds=0.1)
+    rows = list(measure.training("net", 10, TRAINING[0][2], side({}), torch, 1000.0, **settings))
+    assert [row.against for row in rows] == ["stock Keras", "PyTorch\ncontiguous\npassive"]
+    assert [row.ratios for row in rows] == [[1.0] * 5, [2.0] * 5]
+    assert [row.met for row in rows] == [False, True]
+    assert (rows[0].images, rows[0].flops, rows[0].share_of_peak(1.0)) == (10, 1000, 1.0)
+    assert asked.count("train_ours") == asked.count("train_stock") == 5
+    rows = list(measure.training("net", 10, TRAINING[1][2], side({}), {}, 1000.0, **settings))
+    assert [(row.against, row.reference, row.met) for row in rows] == [("PyTorch\nnot installed", [], None)]
 
 
 def test_the_loops_get_fewer_rows_when_patience_is_short():
@@ -91,7 +147,9 @@ def tiny(monkeypatch):
     monkeypatch.setattr(measure, "worker", in_process)
     monkeypatch.setattr(measure, "import_time", import_time)
     monkeypatch.setattr(measure, "SHAPES", (TINY,))
-    monkeypatch.setattr(measure, "RESIDUAL", TINY_RESIDUAL)
+    monkeypatch.setattr(measure, "TRAINING", TRAINING)
+    monkeypatch.setattr(measure, "PEAK_SIZE", 64)
+    monkeypatch.setattr(pytorch, "available", lambda: False)
     for pin in measure.PINS:
         monkeypatch.delenv(pin, raising=False)
 
@@ -100,13 +158,24 @@ def tiny(monkeypatch):
 def test_json(tiny, capsys):
     assert cli.main(["--quick", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert {"processor", "cores", "load", "pins", "threads", "python", "numpy", "tensorflow", "blas"} <= set(report)
+    head = {"processor", "cores", "load", "pins", "threads", "python", "numpy", "tensorflow", "keras", "blas"}
+    assert head <= set(report)
+    assert set(report["matmul_flops"]) == {"numpy", "tensorflow"}
     assert [line["against"] for line in report["rows"]] == [
-        "TensorFlow", "seven loops", "Keras's layer", "Keras's layer", "bare Python",
+        "TensorFlow", "seven loops", "stock Keras", "PyTorch not installed", "PyTorch not installed", "stock Keras",
+        "bare Python",
     ]  # fmt: skip
-    assert [line["target"] for line in report["rows"]] == [1.5, 300, 1.2, 1, 0.1]
+    assert [line["target"] for line in report["rows"]] == [1.5, 300, 1.2, 1, 1.1, 1, 0.1]
     for line in report["rows"]:
         assert line["ours_s"] > 0
+        if "training" in line["what"]:
+            work = worker.count(line["what"].partition(" training")[0])["flops"] * 2
+            share = work / line["ours_s"] / max(report["matmul_flops"].values())
+            assert line["ours_share_of_peak"] == pytest.approx(share)
+            assert line["ours_images_per_s"] == 2 / line["ours_s"]
+        if "not installed" in line["against"]:
+            assert line["ratio"] is line["met"] is line["reference_s"] is None
+            continue
         assert line["reference_s"] > 0
         faster = line["rule"] == "times faster"
         pair = line["reference_s"], line["ours_s"]
@@ -122,13 +191,29 @@ def test_table_with_a_pinned_blas(tiny, capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert "OPENBLAS_CORETYPE=Haswell" in printed
     assert "NumPy" in printed
-    for word in ("ours", "reference", "ratio", "target", "verdict", "BLAS as set here", "≤ 1.5", "< 100 ms"):
+    for word in ("ours", "reference", "ratio", "target", "verdict", "BLAS as set here", "≤ 1.5", "< 100 ms",
+                 "% peak", "not installed", pytorch.INSTALL):  # fmt: skip
         assert word in printed, word
+
+
+@needs_torch
+@pytest.mark.slow
+def test_the_rows_with_pytorch(tiny, capsys, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr(measure, "TRAINING", TRAINING)
+    with measure.worker("torch", threads=1, passive=True) as torch:
+        assert torch({})["torch"]
+        assert torch({"call": "matmul_torch", "shape": (64,), "seconds": 0})["best"] > 0
+        rows = list(measure.training("ResNet-8", 2, {"PyTorch": 1.0}, worker.answer, {"": torch}, 1e9, rounds=1,
+                                     seconds=0))  # fmt: skip
+    assert rows[0].against.startswith("PyTorch")
+    assert rows[0].ratios[0] > 0
 
 
 def test_strict(monkeypatch, capsys):
     for target, code in ((1.9, 1), (2, 0), (None, 0)):
-        monkeypatch.setattr(cli, "run", lambda *_, target=target: ({}, [row("at most", target)]))
+        rows = [row("at most", target), row("times faster", 1, reference=())]
+        monkeypatch.setattr(cli, "run", lambda *_, rows=rows: ({}, rows))
         assert cli.main(["--json", "--strict"]) == code
         assert cli.main(["--json"]) == 0
     with pytest.raises(SystemExit) as stop:
