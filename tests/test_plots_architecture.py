@@ -52,6 +52,7 @@ def test_costs_stand_where_the_numbers_say():
     np.testing.assert_allclose(scatter.get_sizes(), LARGEST * PARAMS / PARAMS.max())
     assert [text.get_text() for text in ax.texts][:3] == ["AlexNet, 61 M", "GoogLeNet, 7 M", "VGG-16, 138 M"]
     assert ax.get_xlim()[0] == 0
+    assert not scatter.get_clip_on()  # AlexNet's bubble reaches past the axis
     assert ax.get_title() == "area = parameters; best: ResNet-152"
     assert "billions" in ax.get_xlabel()
     assert ax.get_ylabel() == "top-1 accuracy (%)"

@@ -54,7 +54,8 @@ def plot_costs(names, macs, params, scores, *, ylabel="top-1 accuracy (%)", ax=N
     ax = one_axes(function, ax, (8, 5))
 
     areas = LARGEST * params / params.max()
-    ax.scatter(macs / 1e9, scores, areas, color=COLOURS[0], alpha=0.45, edgecolor=COLOURS[0], linewidth=1)
+    look = {"color": COLOURS[0], "alpha": 0.45, "edgecolor": COLOURS[0], "linewidth": 1}
+    ax.scatter(macs / 1e9, scores, areas, clip_on=False, **look)  # whole, even where it reaches past the axis
     ax.scatter(macs / 1e9, scores, 6, color="black")
     ax.set(xlabel="multiply-adds for one image (billions)", ylabel=ylabel)
     ax.grid(color="0.9")
