@@ -11,7 +11,7 @@ Source: Araujo, Norris & Sim, "Computing receptive fields of convolutional neura
 """
 
 from fractions import Fraction
-from math import gcd, lcm, prod
+from math import gcd, lcm
 from typing import NamedTuple
 
 from course_cnn import shapes
@@ -86,11 +86,12 @@ def spread(field, units, size):
 def _shortest(patches, shift):
     """Write a Field down with as few patches as it takes."""
     n = len(patches)
-    for period in (p for p in range(1, n + 1) if n % p == 0 and shift * p % n == 0):
-        field = Field(tuple(patches[:period]), shift * period // n)
-        if all(field.patch(o) == patch for o, patch in enumerate(patches)):
-            return field
-    raise AssertionError("the full period always fits")
+    shorter = (
+        Field(tuple(patches[:period]), shift * period // n)
+        for period in range(1, n + 1)
+        if n % period == 0 and shift * period % n == 0
+    )
+    return next(field for field in shorter if all(field.patch(o) == patch for o, patch in enumerate(patches)))
 
 
 # What each kind of layer does. A rule takes the step and, for each tensor the step reads that depends on the input,
@@ -283,8 +284,6 @@ def reshape(step, seen, sizes):
     shape, axes = seen[0]
     new = step.outputs[0].shape
     same = next((i for i, (a, b) in enumerate(zip(shape, new, strict=False)) if a != b), min(len(shape), len(new)))
-    if prod(shape[same:]) != prod(new[same:]):  # an axis of size 1 was put in or taken out before
-        same = 0
     return tuple(
         axis if axis.position is None or axis.position < same else _mixed(axis, shape, size)
         for axis, size in zip(axes, sizes, strict=True)

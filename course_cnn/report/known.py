@@ -3,6 +3,7 @@
 A layer that is not in the table is opened, if it is made of others, or else named as unknown.
 """
 
+from itertools import takewhile
 from typing import NamedTuple
 
 from course_cnn._tensorflow import tf  # noqa: F401  (before Keras: it quiets the import of TensorFlow)
@@ -81,12 +82,10 @@ def rule(layer):
     The first class of Keras or the course among its ancestors decides, unless one before it has a `call` of its own.
     """
     table = LAYERS if isinstance(layer, keras.layers.Layer) else OPERATIONS
-    for kind in type(layer).__mro__:
-        if _ours(kind):
-            return table.get(kind.__name__)
-        if {"call", "__call__", "convolution_op"} & vars(kind).keys():
-            return None
-    return None
+    kinds = type(layer).__mro__
+    own = list(takewhile(lambda kind: not _ours(kind), kinds))
+    changed = any({"call", "__call__", "convolution_op"} & vars(kind).keys() for kind in own)
+    return None if changed else table.get(kinds[len(own)].__name__)
 
 
 def is_graph(layer):

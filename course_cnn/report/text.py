@@ -8,8 +8,6 @@ import math
 from fractions import Fraction
 from itertools import groupby
 
-import pandas
-
 LONG = 40  # rows; a longer model is shown in groups
 TITLES = {
     "name": "layer", "type": "type", "output": "output", "params": "parameters", "macs": "MACs", "share": "% MACs",
@@ -20,6 +18,8 @@ LEFT = ("name", "type", "output")  # columns of words; the others hold numbers a
 
 def frame(summary):
     """Return a `pandas.DataFrame`, one row per call of a layer; what is unknown is missing."""
+    import pandas  # here, since a report is mostly printed, and this takes half a second
+
     table = pandas.DataFrame(
         {
             "name": row.name, "call": row.call, "type": row.type, "output_shape": row.output_shape,
@@ -70,8 +70,8 @@ def html(summary):
         rows.append(f"<tr>{''.join(cells)}</tr>")
     footer = "<br>".join(map(markup.escape, _footer(summary)))
     return (
-        f'<div style="overflow-x:auto"><div>{markup.escape(_heading(summary, [TITLES, *lines]))}</div>'
-        f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums;white-space:nowrap">'
+        f'<div style="overflow-x:auto"><b>{markup.escape(_heading(summary, [TITLES, *lines]))}</b>'
+        f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
         f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody></table>"
         f'<div style="font-size:90%">{footer}</div></div>'
     )
@@ -79,7 +79,7 @@ def html(summary):
 
 def _style(column, line):
     """Return the look of a cell; behind the share of multiply-adds stands a bar of that length."""
-    style = f"padding:2px 8px;text-align:{'left' if column in LEFT else 'right'}"
+    style = f"padding:2px 6px;white-space:nowrap;text-align:{'left' if column in LEFT else 'right'}"
     if column == "share" and line["share"][:1].isdigit():
         style += f";background:linear-gradient(to right,rgba(90,140,220,.4) {line['share']}%,transparent 0)"
     return style

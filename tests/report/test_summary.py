@@ -110,7 +110,7 @@ class Doubled(layers.Layer):
 
     def build(self, shape):
         self.conv.build(shape)
-        self.extra.build((None, 2))
+        self.extra.build(shape)
 
     def call(self, x, twice=True):
         return self.conv(x) * 2.0 if twice else self.extra(x)
@@ -149,9 +149,12 @@ def test_weights_that_no_call_reads_are_listed():
     model = keras.Sequential([keras.Input((8, 8, 1)), Doubled(name="own")])
     summary = report.summarize(model)
     assert names(summary)[1:] == ["own/conv", "own/multiply", "(not called)"]
-    assert summary.rows[-1].params == 6
-    assert summary.total_params == model.count_params() == 20 + 6
+    assert summary.rows[-1].params == 4
+    assert summary.total_params == model.count_params() == 20 + 4
     assert summary.receptive_field == (3, 1, 1)
+    inputs = keras.Input((8, 8, 1))
+    once = report.summarize(keras.Model(inputs, Doubled(name="own")(inputs, twice=False)))
+    assert (names(once)[1:], once.total_macs) == (["own/extra", "(not called)"], 64 * 2)
 
 
 @pytest.mark.parametrize(
