@@ -206,3 +206,15 @@ def test_stored_experiments_say_where_they_come_from(path):
     for run in record["runs"]:
         assert len(run["loss"]) == len(run["val_accuracy"]) == record["settings"]["epochs"]
     assert not re.search(r'"/|\\\\|home|tmp', path.read_text(encoding="utf-8"))
+
+
+def test_the_stored_digits_show_what_lecture_18_says():
+    ends = {}
+    for run in read(ROOT / "data" / "experiments" / "depth_digits.json")["runs"]:
+        ends.setdefault((run["kind"], run["depth"]), []).append(run["loss"][-1])
+    assert {depth for _, depth in ends} == {8, 20, 32, 44, 56}
+    assert all(len(losses) == 3 for losses in ends.values())
+    plain, residual = ([np.mean(ends[kind, depth]) for depth in (8, 20, 32, 44, 56)] for kind in ("plain", "residual"))
+    assert plain == sorted(plain)
+    assert plain[-1] > 20 * plain[0]
+    assert max(residual[1:]) < residual[0]
