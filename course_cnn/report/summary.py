@@ -86,10 +86,9 @@ def summarize(model, *, batch_size=1, input_shape=None, depth=None):
     """Say what every layer of a Keras model costs and how far its units see.
 
     Nothing is computed: the model is followed call by call, with shapes only, branch after branch. Models inside are
-    entered, and so are layers made of layers, such as `layers.ResidualBlock`. A shared layer has a row for
-    each call; its parameters are counted once, its multiply-adds each time. Layers that are not known are named, never
-    counted as zero: their multiply-adds are missing, the total is "at least", and where units look is unknown from
-    there on.
+    entered, and so are layers made of layers, such as `layers.ResidualBlock`. A shared layer has a row for each call;
+    its parameters are counted once, its multiply-adds each time. Layers that are not known are named, never counted as
+    zero: their multiply-adds are missing, the total is "at least", and where units look is unknown from there on.
 
     Multiply-adds (MACs, 1 MAC = 2 FLOPs) are for one image: the products of inputs with weights in convolutions, plain,
     grouped, dilated, depthwise, separable or transposed, in dense layers and in `layers.LearnedPooling2D`. Zeros at the
@@ -102,8 +101,8 @@ def summarize(model, *, batch_size=1, input_shape=None, depth=None):
     layer needs inside, gradients, and the optimizer's state are left out.
 
     The receptive field is that of a unit far from the border, as in `shapes.receptive_field`: it can be larger than the
-    image. Where branches meet it is what either branch sees. A jump below 1 comes from upsampling: neighbours then see
-    patches of different widths, and the widest is given. After global pooling, Flatten and Dense, and in a branch that
+    image. Where branches meet it is what either branch sees. After upsampling neighbours can see
+    patches of different widths: the widest is given, and the jump, which can be below 1, is a mean. After global pooling, Flatten and Dense, and in a branch that
     is scaled by such a number (squeeze-and-excitation), it is all of the image, with jump 0. Batch norm is taken as at
     inference; in training its mean and variance tie every unit to every pixel of the batch. So are layers that change
     images at random.
@@ -114,7 +113,8 @@ def summarize(model, *, batch_size=1, input_shape=None, depth=None):
         input_shape: (h, w, c) in pixels and channels, or one such shape per input: sizes other than the model's own,
             needed where those are None. No weights are made or copied.
         depth: what `print` and a notebook show of the rows. 0: each; 1, 2, …: neighbours as one whose names begin with
-            as many words ("conv4_block2" are two); None: each, or, in a model of more than 40 rows, groups.
+            as many words ("conv4_block2" are two); None: each, or, in a model of more than 40 rows, groups. A group
+            shows sums, and the output and receptive field of its last layer.
 
     Returns:
         Summary with rows, total_params, trainable_params, total_macs, receptive_field, unknown, weight_bytes,

@@ -26,6 +26,12 @@ def test_the_gradient_of_a_convolution_is_its_kernel():
     assert field.sum() == pytest.approx(kernel.sum(), rel=1e-6)
 
 
+def test_channels_that_pull_apart_do_not_cancel():
+    model = linear(layers.Conv2D(1, 1, name="conv"), size=(5, 5, 2))
+    model.get_layer("conv").set_weights([np.array([[[[2.0], [-2.0]]]]), np.zeros(1)])
+    assert report.gradient_field(model, images=1)[2, 2] == 4
+
+
 def test_the_field_is_as_large_as_the_report_says():
     model = linear(positive(2, 3), layers.AveragePooling2D(2), positive(2, (3, 2), dilation_rate=2), size=(31, 35, 2))
     axes = report.summarize(model).receptive_field
