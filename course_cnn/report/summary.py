@@ -103,7 +103,7 @@ def summarize(model, *, batch_size=1, input_shape=None, depth=None):
     The receptive field is that of a unit far from the border, as in `shapes.receptive_field`: it can be larger than the
     image. Where branches meet it is what either branch sees. After upsampling neighbours can see patches of different
     widths: the widest is given, and the jump, which can be below 1, is a mean. After global pooling, Flatten and Dense,
-    and in a branch scaled by such a number (squeeze-and-excitation), it is all of the image, with jump 0. Batch norm and
+    and in a branch scaled by such a number (squeeze-and-excitation), it is the whole image, with jump 0. Batch norm and
     layers that change images at random are taken as at inference; in training the mean and variance of a batch tie
     every unit to every pixel of it.
 
