@@ -1,6 +1,6 @@
 """The Inception module: look at several sizes at once, and pay for it with 1x1 convolutions."""
 
-from course_cnn import shapes
+from course_cnn import _checks, shapes
 from course_cnn._tensorflow import tf  # noqa: F401  (before Keras: it quiets the import of TensorFlow)
 
 # isort: split
@@ -42,6 +42,11 @@ class Inception(keras.layers.Layer):
 
     def __init__(self, filters, **kwargs):
         super().__init__(**kwargs)
+        if not isinstance(filters, (tuple, list)) or len(filters) != 6:
+            raise _checks.argument_error(
+                "Inception", "`filters` must be six integers, one per convolution",
+                "Use for example filters=(64, 96, 128, 16, 32, 32)", filters=filters,
+            )  # fmt: skip
         self.filters = shapes.per_axis_ints("Inception", "filters", filters, 6)
         one, reduce3, three, reduce5, five, projection = self.filters
         self.conv_1x1 = self._conv(one, 1, "1x1")

@@ -34,6 +34,11 @@ def image_shape(function, input_shape, layers=()):
         ValueError: build_tiny: nothing is left of the image at pool1: images must be at least 6 x 6 pixels
         (input_shape=(5, 24, 3)). Resize them, or use input_shape=(6, 24, 3).
     """
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise _checks.argument_error(
+            function, "`input_shape` must be (height, width, channels), without the batch axis",
+            "Use for example input_shape=(224, 224, 3)", input_shape=input_shape,
+        )  # fmt: skip
     shape = shapes.per_axis_ints(function, "input_shape", input_shape, 3)
     name = _runs_out(min(shape[:2]), layers)
     if name is not None:

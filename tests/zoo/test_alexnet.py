@@ -173,7 +173,7 @@ def test_saved_and_loaded(options, tmp_path):
     "arguments, message, remedy",
     [
         ({"input_shape": (66, 90, 3)}, r"pool5: images must be at least 67 x 67", {"input_shape": (67, 90, 3)}),
-        ({"input_shape": (90, 90)}, r"one per axis \(3\)", {"input_shape": (90, 90, 1)}),
+        ({"input_shape": (90, 90)}, r"\(height, width, channels\)", {"input_shape": (90, 90, 1)}),
         ({"input_shape": (64, 64, 3), "padding": -1}, "`padding` must be an integer >= 0", {"padding": 2}),
         ({"grouped": 3}, "`grouped` must be one of False, True", {"grouped": True}),
         ({"normalization": "group"}, "`normalization` must be one of None, 'lrn', 'batch'", {"normalization": "lrn"}),

@@ -230,7 +230,7 @@ def test_depths_not_of_the_form(build):
     [
         ({"shortcut": None}, "`shortcut` must be one of 'identity', 'projection'"),
         ({"preactivation": "both"}, "`preactivation` must be one of False, True"),
-        ({"input_shape": (32, 32)}, r"one per axis \(3\)"),
+        ({"input_shape": (32, 32)}, r"\(height, width, channels\)"),
         ({"input_shape": (0, 32, 3)}, "`input_shape` must be an integer >= 1"),
         ({"num_classes": 0}, "`num_classes` must be an integer >= 1"),
         ({"width": 0}, "`width` must be a number > 0"),

@@ -181,7 +181,7 @@ def test_too_small_images():
         ({"dropout": 1.0}, "`dropout` must be a number from 0 to below 1"),
         ({"normalization": "batch"}, "`normalization` must be one of 'lrn', None"),
         ({"auxiliary_heads": 2}, "`auxiliary_heads` must be one of True, False"),
-        ({"input_shape": (65, 65)}, r"one per axis \(3\)"),
+        ({"input_shape": (65, 65)}, r"\(height, width, channels\)"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):

@@ -79,7 +79,7 @@ def test_other_inputs_and_classes():
     "arguments, message",
     [
         ({"variant": "1989"}, "`variant` must be one of '1998', '20-50'"),
-        ({"input_shape": (32, 32)}, r"one per axis \(3\)"),
+        ({"input_shape": (32, 32)}, r"\(height, width, channels\)"),
         ({"input_shape": (32, None, 1)}, "`input_shape` must be an integer >= 1"),
         ({"num_classes": 0}, "`num_classes` must be an integer >= 1"),
     ],

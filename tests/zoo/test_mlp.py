@@ -39,7 +39,7 @@ def test_outputs_are_matrix_products(activation, tmp_path):
     [
         ({"hidden": (300, 0)}, "`hidden` must be an integer >= 1", {"hidden": 1}),
         ({"hidden": None}, "`hidden` must be an integer >= 1", {"hidden": ()}),
-        ({"input_shape": (28, 28)}, r"one per axis \(3\)", {"input_shape": (1, 1, 1)}),
+        ({"input_shape": (28, 28)}, r"\(height, width, channels\)", {"input_shape": (224, 224, 3)}),
         ({"num_classes": 0}, "`num_classes` must be an integer >= 1", {"num_classes": 1}),
         ({"width": -1}, "`width` must be a number > 0", {"width": 0.5}),
     ],

@@ -199,7 +199,7 @@ def test_odd_numbers_of_filters():
         ({"depth": "50"}, "`depth` must be one of 18, 34, 50, 101, 152"),
         ({"depth": 18, "shortcut": "conv"}, "`shortcut` must be one of 'projection', 'identity', None"),
         ({"depth": 18, "input_shape": (224, None, 3)}, "`input_shape` must be an integer >= 1"),
-        ({"depth": 18, "input_shape": (224, 224)}, r"one per axis \(3\)"),
+        ({"depth": 18, "input_shape": (224, 224)}, r"\(height, width, channels\)"),
         ({"depth": 18, "num_classes": 2.0}, "`num_classes` must be an integer >= 1"),
         ({"depth": 18, "width": -1}, "`width` must be a number > 0"),
     ],

@@ -125,7 +125,7 @@ def test_wrong_arguments_are_refused(function):
         ({"num_classes": 0}, "`num_classes` must be an integer >= 1"),
         ({"width": 0}, "`width` must be a number > 0"),
         ({"dropout": 1}, "`dropout` must be a number from 0 to below 1"),
-        ({"input_shape": (224, 224)}, r"one per axis \(3\)"),
+        ({"input_shape": (224, 224)}, r"\(height, width, channels\)"),
     ):
         with pytest.raises(ValueError, match=f"{function}: .*{message}"):
             build(**{"input_shape": (32, 32, 3), **small, **wrong})
