@@ -30,6 +30,7 @@ FIGURES = (
            f"{_PAPER}, table 3"),
     Figure("vgg19/ilsvrc2012-val", (25.5, 8.0), f"{_SINGLE}, one scale, read as a fully convolutional net",
            f"{_PAPER}, table 3"),
+    Figure("vgg16/10-crop", (28.07, 9.33), "top-1 and top-5 error, validation images", f"{_RESNET}, table 3"),
     # One crop each, so that networks can be compared: papers differ in crops, scales and numbers of networks.
     Figure("alexnet/one-crop", (57.1, 80.2), _CROP, "BVLC Caffe model zoo, bvlc_alexnet, readme (retrained)"),
     Figure("googlenet/one-crop", (68.7, 88.9), _CROP, "BVLC Caffe model zoo, bvlc_googlenet, readme (retrained)"),
