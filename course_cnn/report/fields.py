@@ -153,9 +153,10 @@ def window(step, seen, sizes):
     """A kernel or a pooling window at regular places."""
     layer, (shape, axes) = step.layer, seen[0]
     taps = getattr(layer, "kernel_size", None) or layer.pool_size
+    taps = shapes.per_axis_ints("summarize", "window", taps, len(shape) - 2)  # keras.ops take one int for all axes
     spatial = _image_axes(layer, len(taps), axes)
     windows = shapes.windows(
-        [shape[i] for i in spatial], taps, stride=layer.strides, padding=getattr(layer, "padding", "valid"),
+        [shape[i] for i in spatial], taps, stride=layer.strides or taps, padding=getattr(layer, "padding", "valid"),
         dilation=getattr(layer, "dilation_rate", 1), function="summarize",
     )  # fmt: skip
 

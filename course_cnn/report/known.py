@@ -66,6 +66,7 @@ OPERATIONS = _table(
     ("Negative Absolute Abs Exp Log Sqrt Square Clip Tanh Sigmoid Cast", costs.free, fields.merge),
     ("Relu Relu6 LeakyRelu Elu Selu Gelu Silu Softplus Softsign HardSigmoid HardSilu", costs.free, fields.merge),
     ("Concatenate", costs.free, fields.concatenate),
+    ("MaxPool AveragePool", costs.free, fields.window),
     ("Reshape Squeeze ExpandDims", costs.free, fields.reshape),
     ("Transpose", costs.free, fields.transpose),
     ("Pad", costs.free, fields.pad),
