@@ -158,7 +158,7 @@ def test_pyramid_errors(call, message):
 
 
 def test_pyramid_remedy_works():
-    plots.plot_pyramid([(3, 1, 1)], size=5, unit=2)
+    assert plots.plot_pyramid([(3, 1, 1)], size=5, unit=2).get_title() == "one unit sees 3 pixels"
 
 
 # --- on a photograph --------------------------------------------------------------------------------------------------
