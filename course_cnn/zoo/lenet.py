@@ -10,7 +10,7 @@ from course_cnn._tensorflow import tf  # noqa: F401  (before Keras: it quiets th
 # isort: split
 import keras
 
-from course_cnn.zoo._common import image_shape
+from course_cnn.zoo._common import image_shape, scaled
 
 # C convolution 5x5, S pooling 2x2 ("subsampling"), F fully connected: (name, number of feature maps or units).
 TABLES = {
@@ -29,7 +29,7 @@ TABLES = {
 }  # fmt: skip
 
 
-def build_lenet5(variant="1998", *, input_shape=None, num_classes=10):
+def build_lenet5(variant="1998", *, input_shape=None, num_classes=10, width=1.0):
     """Build LeNet-5, or its remake with 20 and 50 filters. Not compiled; ends in logits.
 
     The net of 1998 as it is built today. In the paper each C3 map reads only some of the S2 maps (1,516 parameters
@@ -41,6 +41,7 @@ def build_lenet5(variant="1998", *, input_shape=None, num_classes=10):
         input_shape: (h, w, c) in pixels and channels; None for the variant's own, (32, 32, 1) or (28, 28, 1). At least
             16x16 for "1998", 4x4 for "20-50". Values in [0, 1].
         num_classes: int >= 1, number of logits.
+        width: number > 0, a factor on every layer's filters and units.
 
     Returns:
         `keras.Sequential` with layers named as in the paper: C1, S2, C3, S4, flatten, C5, F6 (or F5), output.
@@ -60,6 +61,7 @@ def build_lenet5(variant="1998", *, input_shape=None, num_classes=10):
     """
     table = TABLES[_checks.choice("build_lenet5", "variant", variant, tuple(TABLES))]
     num_classes = _checks.integer("build_lenet5", "num_classes", num_classes, minimum=1)
+    width = _checks.positive("build_lenet5", "width", width, example=0.5)
     input_shape = table["input_shape"] if input_shape is None else input_shape
     input_shape = image_shape("build_lenet5", input_shape, list(_sizes(table)))
     model = keras.Sequential([keras.Input(input_shape)], name=table["name"])
@@ -67,9 +69,11 @@ def build_lenet5(variant="1998", *, input_shape=None, num_classes=10):
         if name == table["dense"][0]:
             model.add(keras.layers.Flatten(name="flatten"))
         if name in table["dense"]:
-            model.add(keras.layers.Dense(size, activation=table["activation"], name=name))
+            model.add(keras.layers.Dense(scaled(size, width), activation=table["activation"], name=name))
         elif name.startswith("C"):
-            model.add(keras.layers.Conv2D(size, 5, padding=table["padding"], activation=table["activation"], name=name))
+            model.add(keras.layers.Conv2D(
+                scaled(size, width), 5, padding=table["padding"], activation=table["activation"], name=name
+            ))  # fmt: skip
         else:
             model.add(table["pooling"](2, name=name))
     model.add(keras.layers.Dense(num_classes, name="output"))

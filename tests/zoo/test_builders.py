@@ -33,8 +33,18 @@ def test_numbers_start_at_one(name, setting):
         BUILDERS[name](**setting)
 
 
-@pytest.mark.parametrize("name", [name for name in BUILDERS if name != "build_lenet5"])
+@pytest.mark.parametrize("name", BUILDERS)
 @pytest.mark.parametrize("width", [0, -1, "half"])
 def test_width_is_positive(name, width):
     with pytest.raises(ValueError, match=rf"{name}: `width` must be a number > 0"):
         BUILDERS[name](width=width)
+
+
+@pytest.mark.parametrize("name", BUILDERS)
+def test_width_scales_every_layer_but_the_logits(name):
+    def outputs(width):
+        model = BUILDERS[name](input_shape=(96, 96, 3), num_classes=7, width=width)
+        return [layer.get_weights()[-1].shape[-1] for layer in model.layers if layer.weights]
+
+    for filters, fewer in zip(outputs(1 / 2), outputs(1 / 8), strict=True):
+        assert fewer == 7 if filters == 7 else abs(fewer - filters / 4) <= 1
