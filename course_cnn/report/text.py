@@ -71,7 +71,7 @@ def html(summary):
     footer = "<br>".join(map(markup.escape, _footer(summary)))
     return (
         f'<div style="overflow-x:auto"><b>{markup.escape(_heading(summary, [TITLES, *lines]))}</b>'
-        f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+        f'<table style="color:inherit;border-collapse:collapse;font-variant-numeric:tabular-nums">'
         f"<thead>{rows[0]}</thead><tbody>{''.join(rows[1:])}</tbody></table>"
         f'<div style="font-size:90%">{footer}</div></div>'
     )
