@@ -423,7 +423,7 @@ def test_html_holds_the_same_cells():
     ]
     assert cells.rows[2] == ["conv", "Conv2D", "10 × 8 × 4", "112", "8,640", "98.2", "1.2 KiB", "3", "1", "1"]
     assert len(cells.rows) == 1 + len(summary.rows)
-    assert set(re.findall(r"color:([^;"]*)", summary._repr_html_())) == {"inherit"}  # the page's own, light or dark
+    assert set(re.findall(r"color:([^;']*)", summary._repr_html_())) == {"inherit"}  # the page's own, light or dark
     named = keras.Sequential([keras.Input((4, 4, 1)), layers.ReLU(name="a<b")], name="x&y")
     assert "a&lt;b" in report.summarize(named)._repr_html_()
     assert "x&amp;y: 2 layers" in report.summarize(named)._repr_html_()
