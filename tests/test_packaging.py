@@ -73,12 +73,16 @@ def test_readme_commands_exist_in_the_makefile():
     assert (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1] == "make test"
 
 
-def test_readme_example_runs():
-    (code,) = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+def test_readme_examples_run():
+    first, second = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     names = {}
-    exec(code, names)
+    exec(first, names)
     assert names["y"].shape == (450, 34, 34, 4)
     assert abs(names["y"] - names["same"].numpy()).max() < 1e-5
+    exec(second, names)
+    summary = names["summary"]
+    said = f"# {summary.total_params}, {summary.total_macs}, {summary.receptive_field.size} pixels"
+    assert said in second
 
 
 def test_version_is_said_once():
