@@ -97,6 +97,15 @@ def test_a_lecture_has_its_parts(path):
         assert sum("Predict" in cell.source for cell in notebook.cells if cell.cell_type == "markdown") >= 3
 
 
+@pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.name[:2])
+def test_no_line_of_text_begins_like_a_list_by_accident(path):
+    """A sentence that wraps before "2019." would be shown as item 2019 of a list."""
+    for cell in read(path).cells:
+        if cell.cell_type == "markdown":
+            found = re.search(r"^[^\n]+\n *(1|\d{2,})\.( |$)[^\n]*", cell.source, re.MULTILINE)
+            assert not found, found.group()
+
+
 @pytest.mark.parametrize("number", FIGURES)
 def test_every_figure_is_shown(number):
     """The expected text comes from the table of the source lectures, the shown text from the code of the notebook."""
