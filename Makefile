@@ -24,7 +24,7 @@ lab: $(VENV)/.lab-installed  ## open JupyterLab on the first lecture (ARGS=--no-
 test: $(VENV)/.dev-installed  ## unit tests, doctests, coverage and strict nbval over every lecture
 	$(PY) tools/test_all.py $(ARGS)
 
-check: $(VENV)/.dev-installed  ## lint and fast tests, about a minute
+check: $(VENV)/.dev-installed  ## lint and fast tests, about two minutes
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m pytest -q -n 2 -m "not slow" $(ARGS)
