@@ -11,7 +11,9 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _names_and_figures(doctest_namespace):
-    """Give every doctest `np`, and close the figures that a test or doctest opened."""
+    """Give every doctest `np`, close the figures that were opened, and see that no plot changed the global style."""
     doctest_namespace["np"] = np
+    style = dict(plt.rcParams)
     yield
     plt.close("all")
+    assert dict(plt.rcParams) == style

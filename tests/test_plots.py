@@ -2,16 +2,13 @@
 
 from types import SimpleNamespace
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from drawn import boxes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from matplotlib.patches import Rectangle
+from matplotlib.colors import to_rgb
 from scipy.signal import correlate2d
 from sklearn.metrics import confusion_matrix
 
@@ -27,25 +24,8 @@ HISTORY = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _close_figures():
-    style = dict(plt.rcParams)
-    yield
-    assert dict(plt.rcParams) == style  # no plot changes the global style
-    plt.close("all")
-
-
 def words(ax):
     return [text.get_text() for text in ax.texts if text.get_visible()]
-
-
-def boxes(ax):
-    """The frames drawn on the Axes, as (row0, col0, row1, col1)."""
-    return [
-        (p.get_y() + 0.5, p.get_x() + 0.5, p.get_y() + p.get_height() + 0.5, p.get_x() + p.get_width() + 0.5)
-        for p in ax.patches
-        if isinstance(p, Rectangle) and not p.get_fill()
-    ]
 
 
 def hatched(ax):
@@ -136,7 +116,7 @@ def test_matrix_writes_its_numbers():
 @pytest.mark.parametrize("cmap", ["gray", "viridis", "RdBu_r"])
 def test_numbers_are_readable_on_every_colour(cmap):
     def luminance(colour):
-        c = np.array(matplotlib.colors.to_rgb(colour))
+        c = np.array(to_rgb(colour))
         return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ (0.2126, 0.7152, 0.0722)
 
     ax = plots.plot_matrix(np.linspace(-1, 1, 64).reshape(8, 8), cmap=cmap)

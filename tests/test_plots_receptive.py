@@ -1,27 +1,15 @@
 """Pictures of receptive fields: the units, lines, frames and words they show, against a walk over the taps."""
 
-import matplotlib
-
-matplotlib.use("Agg")
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tensorflow as tf
+from drawn import boxes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.collections import LineCollection
-from matplotlib.patches import Rectangle
 
 from course_cnn import plots, shapes
-
-
-@pytest.fixture(autouse=True)
-def _close_figures():
-    style = dict(plt.rcParams)
-    yield
-    assert dict(plt.rcParams) == style  # no plot changes the global style
-    plt.close("all")
 
 
 def units(ax, label, level=None):
@@ -33,15 +21,6 @@ def units(ax, label, level=None):
 
 def segments(ax):
     return [segment for c in ax.collections if isinstance(c, LineCollection) for segment in c.get_segments()]
-
-
-def boxes(ax):
-    """The frames drawn on the Axes, as (row0, col0, row1, col1)."""
-    return [
-        (p.get_y() + 0.5, p.get_x() + 0.5, p.get_y() + p.get_height() + 0.5, p.get_x() + p.get_width() + 0.5)
-        for p in ax.patches
-        if isinstance(p, Rectangle) and not p.get_fill()
-    ]
 
 
 def legend(ax):
