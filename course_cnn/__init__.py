@@ -12,6 +12,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submodules=[
         "animate", "augment", "classical", "datasets", "layers", "plots",
-        "report", "scratch", "shapes", "tfops", "training", "zoo",
+        "report", "scratch", "shapes", "tfops", "training", "transfer", "zoo",
     ],
 )  # fmt: skip

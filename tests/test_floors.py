@@ -15,7 +15,7 @@ FLOORS = {
     "scratch": 1, "tfops": 1, "datasets": 1, "classical": 1,
     "layers": 2, "plots": 2, "animate": 2, "augment": 2,
     "zoo": 3, "training": 3,
-    "report": 4,
+    "transfer": 4, "report": 5,
     "cli": 9, "__main__": 10,
 }  # fmt: skip
 SAME_FLOOR = {("shapes", "_checks")}

@@ -1,0 +1,18 @@
+"""Transfer learning: pretrained feature extractors as Keras layers, cached features, freezing and fine-tuning.
+
+`FeatureExtractor(handle)` takes the extractor that comes with the course, a SavedModel, a TF-Hub or Kaggle address or a
+network of `keras.applications`. Nothing here loads TensorFlow before it is used.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "handles": ["KNOWN", "Known", "ModelError", "known", "resolve"],
+        "extractor": ["FeatureExtractor"],
+        "stages": ["freeze", "replace_head", "stages", "unfreeze"],
+        "plan": ["Phase", "fine_tune", "plan"],
+        "cache": ["cache_features"],
+    },
+)
