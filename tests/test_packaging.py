@@ -1,7 +1,11 @@
 """pyproject.toml is the one source of truth: the other install files and the Makefile agree with it."""
 
 import re
+import shutil
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -90,3 +94,23 @@ def test_version_is_said_once():
 
     assert course_cnn.__version__ == PROJECT["version"]
     assert f"## {PROJECT['version']}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_wheel_holds_every_module_and_the_bundled_extractor(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("course_cnn", "data/bundled_extractor"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", tmp_path]
+    subprocess.run([*command, source], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "course_cnn").rglob("*.py")}
+    bundled = ROOT / "data" / "bundled_extractor"
+    model = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
+    assert {"saved_model.pb", "model.json", "README.md", "variables/variables.index"} < model
+    assert inside == modules | {f"course_cnn/transfer/bundled_extractor/{name}" for name in model}
