@@ -17,7 +17,7 @@ from course_cnn._tensorflow import tf  # noqa: F401
 import keras
 
 ROOT = Path(__file__).resolve().parents[1]
-STORED = sorted((ROOT / "data" / "experiments").glob("*.json"))
+STORED = sorted((ROOT / "data" / "experiments").glob("depth_*.json"))
 SMALL = ("--images", 60, "--epochs", 2, "--width", 0.25)
 
 

@@ -144,10 +144,10 @@ def _resume(path, settings):
     return record
 
 
-def write(path, record):
+def write(path, record, order=("depth", "kind", "seed")):
     """Replace the file in one step: whoever reads it finds the old one or the new one, never half of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    record["runs"].sort(key=lambda run: (run["depth"], run["kind"], run["seed"]))
+    record["runs"].sort(key=lambda run: [run[name] for name in order])
     head = json.dumps({key: value for key, value in record.items() if key != "runs"}, indent=1)
     runs = ",\n  ".join(json.dumps(run) for run in record["runs"])  # one line per training
     handle, part = tempfile.mkstemp(prefix=path.name, suffix=".part", dir=path.parent)

@@ -14,5 +14,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "stages": ["freeze", "replace_head", "stages", "unfreeze"],
         "plan": ["Phase", "fine_tune", "plan"],
         "cache": ["cache_features"],
+        "few_labels": [
+            "LABELS", "FineTuned", "FromScratch", "build_untrained", "compare_methods", "curve_array", "curve_table",
+            "draw_labels", "fit_head", "learn_linear", "learning_curve",
+        ],
     },
-)
+)  # fmt: skip
