@@ -18,7 +18,8 @@ class Dataset:
 
     Attributes:
         name: str, what `load` was asked for.
-        x_train, x_test: float32 arrays (n, h, w, c), values in [0, 1]; c is 1 (grey) or 3 (red, green, blue).
+        x_train, x_test: float32 arrays (n, h, w, c), values in [0, 1]; c is 1 (grey) or 3 (red, green, blue). Or, as
+            `transfer.cache_features` makes them of images, (n, features), any values.
         y_train, y_test: int64 arrays (n,), the class of each image: an index into `class_names`.
         class_names: tuple of str.
         source: str, where the images come from, the paper to cite, and the licence.
@@ -47,8 +48,9 @@ class Dataset:
     def __repr__(self):
         extras = [word for word in ("boxes", "masks") if getattr(self, f"{word}_train") is not None]
         shape = "×".join(str(extent) for extent in self.x_train.shape[1:])
+        what = f"rows of {shape} features" if self.x_train.ndim == 2 else f"images of {shape}"
         parts = [
-            f"{len(self.x_train)} train + {len(self.x_test)} test images of {shape}",
+            f"{len(self.x_train)} train + {len(self.x_test)} test {what}",
             f"{len(self.class_names)} classes",
             *extras,
         ]
