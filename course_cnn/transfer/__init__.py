@@ -11,8 +11,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "handles": ["KNOWN", "Known", "ModelError", "known", "resolve"],
         "extractor": ["FeatureExtractor"],
-        "stages": ["freeze", "replace_head", "stages", "unfreeze"],
-        "plan": ["Phase", "fine_tune", "plan"],
+        "freezing": ["freeze", "replace_head", "stages", "unfreeze"],
+        "fine_tuning": ["Phase", "fine_tune", "plan"],
         "cache": ["cache_features"],
         "few_labels": [
             "LABELS", "FineTuned", "FromScratch", "build_untrained", "compare_methods", "curve_array", "curve_table",
