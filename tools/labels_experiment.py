@@ -36,7 +36,7 @@ def main(arguments=None):
 def _measure(options, given):
     import shlex
 
-    from course_cnn import transfer  # here, so that --help need not wait for TensorFlow
+    from course_cnn import datasets, transfer  # here, so that --help need not wait for TensorFlow
     from course_cnn.transfer import handles
 
     try:
@@ -46,7 +46,13 @@ def _measure(options, given):
         return 1
     settings = {key: value for key, value in vars(options).items() if key not in FREE}
     record = _resume(options.out, {**settings, "extractor_sha256": extractor})
-    sets = {name: _images(name) for name in options.data}
+    sets = {name: datasets.load(name, size=SIZE) for name in options.data}
+    try:
+        for dataset in sets.values():
+            transfer.draw_labels(dataset.y_train, max(options.labels))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
     command = f"python tools/labels_experiment.py {shlex.join(given)}".strip()
     record.update(
         commands=[*record["commands"], *([] if command in record["commands"] else [command])], versions=_versions(),
@@ -92,7 +98,9 @@ def _way(method, dataset, options):
         return lambda *given: transfer.learn_linear(*given, C=options.C), _mapped(dataset, features)
     shared = {"steps": options.steps, "batch_size": options.batch_size}
     if method == "scratch":
-        learn = transfer.FromScratch(lambda: transfer.build_untrained(classes), learning_rate=options.scratch_rate, **shared)
+        learn = transfer.FromScratch(
+            lambda: transfer.build_untrained(classes), learning_rate=options.scratch_rate, **shared
+        )
         return learn, _mapped(dataset, _colours)
     extractor = transfer.FeatureExtractor(options.extractor, trainable=True)
     learn = transfer.FineTuned(
@@ -129,12 +137,6 @@ def _mapped(dataset, change):
     from dataclasses import replace
 
     return replace(dataset, x_train=change(dataset.x_train), x_test=change(dataset.x_test))
-
-
-def _images(name):
-    from course_cnn import datasets
-
-    return datasets.load(name, size=SIZE)
 
 
 def _facts(dataset):

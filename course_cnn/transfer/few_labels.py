@@ -9,7 +9,10 @@ import time
 
 import numpy as np
 
-from course_cnn import _checks
+from course_cnn import _checks, training, zoo
+
+# isort: split
+import keras
 
 LABELS = (1, 2, 5, 10, 20, 50)
 
@@ -152,7 +155,6 @@ class FromScratch:
         ValueError: an argument is out of its range; from a call: images and labels do not fit each other or the model.
 
     Example:
-        >>> import keras
         >>> def build():
         ...     return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
         >>> x, y = np.array([[0.0, 1.0], [1.0, 0.0]], "float32"), np.array([0, 1])
@@ -176,8 +178,6 @@ class FromScratch:
 
     def __call__(self, x, y, x_test, seed=0):
         """Train on (x, y) and return the class of every image in x_test, int array (n_test,)."""
-        from course_cnn import training
-
         training.seed_everything(seed)
         fresh = self.build()
         if self.model is None:
@@ -188,10 +188,6 @@ class FromScratch:
         return self._train(x, y, x_test, seed)
 
     def _compile(self, model):
-        import keras
-
-        from course_cnn import training
-
         optimizer = keras.optimizers.Adam(training.schedule("cosine", self.learning_rate, self.steps, end=0))
         model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         optimizer.build(model.trainable_variables)
@@ -200,11 +196,9 @@ class FromScratch:
 
     def _train(self, x, y, x_test, seed):
         """Train the model from the weights it has, and classify. Each image comes once before any comes again."""
-        from course_cnn import training
-
         x, y = np.asarray(x), np.asarray(y)
         training.evaluate(self.model, x[:1], y[:1])  # refuses what does not fit
-        _checks.labels(type(self).__name__, "y", y, len(x))
+        _checks.labels(type(self).__name__, "y", y, len(x), self.model.output_shape[-1])
         for variable, value in zip(self.model.optimizer.variables, self._begin, strict=True):
             variable.assign(value)
         rng, size = np.random.default_rng(seed), min(self.batch_size, len(x))
@@ -235,7 +229,6 @@ class FineTuned(FromScratch):
         ValueError: as for `FromScratch`; nothing in the extractor can be trained.
 
     Example:
-        >>> import keras
         >>> body = keras.Sequential([keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
         >>> learn = FineTuned(body, 2, (2, 2, 1), steps=5)
         >>> x = np.stack([np.eye(2), 1 - np.eye(2)]).astype("float32")[..., None]
@@ -247,10 +240,6 @@ class FineTuned(FromScratch):
 
     def __init__(self, extractor, num_classes, image_shape, *, steps=150, batch_size=32, learning_rate=1e-4, C=100.0):
         super().__init__(lambda: None, steps=steps, batch_size=batch_size, learning_rate=learning_rate)
-        import keras
-
-        from course_cnn import training
-
         training.seed_everything(0)  # also keeps Keras from compiling the network twice over, by XLA
         num_classes = _checks.integer("FineTuned", "num_classes", num_classes, minimum=2)
         self.C = _checks.positive("FineTuned", "C", C, 100)
@@ -267,8 +256,6 @@ class FineTuned(FromScratch):
 
     def __call__(self, x, y, x_test, seed=0):
         """Fit a head, train on (x, y) and return the class of every image in x_test, int array (n_test,)."""
-        from course_cnn import training
-
         training.seed_everything(seed)
         for variable, value in zip(self.extractor.variables, self._pretrained, strict=True):
             variable.assign(value)
@@ -297,10 +284,6 @@ def build_untrained(num_classes):
 
     Source: He et al., "Deep residual learning for image recognition", CVPR 2016, section 4.2.
     """
-    import keras
-
-    from course_cnn import zoo
-
     network = zoo.build_cifar_resnet(DEPTH, width=WIDTH, input_shape=SHAPE, num_classes=num_classes)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
