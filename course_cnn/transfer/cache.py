@@ -155,7 +155,7 @@ def _key(extractor, images):
     if hasattr(extractor, "fingerprint"):
         made_by = [extractor.fingerprint(), extractor.compute_dtype]
     else:
-        made_by = [_description(extractor), *(_sum(weight) for weight in extractor.weights)]
+        made_by = [_description(extractor), *(_sum(weight.numpy()) for weight in extractor.weights)]
         for layer in extractor._flatten_layers():
             if hasattr(layer, "fingerprint"):
                 made_by.append(layer.fingerprint())
@@ -168,7 +168,7 @@ def _key(extractor, images):
 
 def _sum(array):
     """sha256 of an array: its shape, dtype and bytes."""
-    array = np.ascontiguousarray(keras.ops.convert_to_numpy(array))
+    array = np.ascontiguousarray(array)
     digest = hashlib.sha256(f"{array.shape} {array.dtype.str} ".encode())
     digest.update(array.reshape(-1).view(np.uint8))
     return digest.hexdigest()
@@ -219,7 +219,7 @@ def _neutral(config, automatic, named=False):
 def _read(path, key):
     """Return the features stored at `path`, or None if there are none, or not those of this key, or damaged ones."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             meta = json.loads(str(file["meta"]))
             features = {split: file[split] for split in SPLITS}
         whole = meta["key"] == key and meta["sums"] == {split: _sum(rows) for split, rows in features.items()}
