@@ -4,8 +4,8 @@
 an object with `call`, `variables` and `stages`. How images are brought to it, and what is trained, is `extractor`'s.
 """
 
-import contextlib
 import hashlib
+import inspect
 import json
 import re
 import sys
@@ -108,7 +108,7 @@ class SavedModelBackbone(Backbone):
     network = None
 
     def __init__(self, folder, handle, facts, size, signature, output):
-        self.handle, self.output = handle, output
+        self.handle, self.output = str(handle), output
         self.identity = graph_identity(folder)
         self.loaded = _load(folder, handle)
         self._choose(signature)
@@ -119,19 +119,16 @@ class SavedModelBackbone(Backbone):
         self.features = self._try()
 
     def call(self, images, training=False):
-        images = tf.cast(images, self._spec.dtype)
+        images = tf.cast(images, self._dtype)
         more = {"training": training} if self.has_training else {}
-        if isinstance(self._place, str):
-            y = self._function(**{self._place: images})
-        else:
-            y = self._function(tf.nest.map_structure(lambda _: images, self._place), **more)
-        y = self._one_output(y)
+        arguments = {name: tf.nest.map_structure(lambda _: images, place) for name, place in self._place.items()}
+        y = self._one_output(self._function(**arguments, **more))
         return tf.reduce_mean(y, (1, 2)) if len(y.shape) == 4 else y
 
     def _choose(self, signature):
-        """Find the function to call, its one tensor argument, and the names of all arguments."""
+        """Find the function to call, the names of its arguments, and those that may be left out."""
         signatures = getattr(self.loaded, "signatures", {})
-        self._arguments = ()
+        self._arguments = self._optional = ()
         if signature is not None and signature not in signatures:
             raise _checks.argument_error(
                 WHO, f"the model has no such signature; it has {_listed(signatures) or 'none'}",
@@ -141,8 +138,11 @@ class SavedModelBackbone(Backbone):
         if signature is None:
             for function in (getattr(self.loaded, name, None) for name in ("__call__", "serve")):
                 if getattr(function, "concrete_functions", None):
-                    self._function, self._concrete = function, function.concrete_functions
-                    self._arguments = _argument_names(function)
+                    parameters = inspect.signature(function).parameters
+                    self._function, self._arguments = function, tuple(parameters)
+                    self._optional = [name for name, one in parameters.items() if one.default is not one.empty]
+                    forms = function.concrete_functions
+                    self._concrete = [form for form in forms if not _for_training(form, self._arguments)] or forms
                     return
             signature = "serving_default"
             if signature not in signatures:
@@ -157,16 +157,18 @@ class SavedModelBackbone(Backbone):
     def _read_input(self, size, facts):
         """Check that the model takes one batch of images; settle their size."""
         args, kwargs = self._concrete[0].structured_input_signature
-        specs = [spec for spec in tf.nest.flatten((args, kwargs)) if isinstance(spec, tf.TensorSpec)]
-        named = [name for name, spec in kwargs.items() if isinstance(spec, tf.TensorSpec)]
-        taken = _listed(f"{spec.name}: {_shape(spec)} {spec.dtype.name}" for spec in specs) or "no tensor"
-        shape = specs[0].shape.as_list() if len(specs) == 1 and specs[0].shape.rank == 4 else None
-        if shape is None or not specs[0].dtype.is_floating or shape[3] is None:
-            self._refuse(f"the model takes {taken}, not one batch of float images (n, h, w, channels)")
+        named = dict(zip(self._arguments, args, strict=False)) | kwargs
+        specs = {name: _specs(value) for name, value in named.items() if _specs(value)}
+        needed = [name for name in specs if name not in self._optional]
+        taken = _listed(f"{name}: {_shape(spec)} {spec.dtype.name}" for name in needed for spec in specs[name])
+        spec = specs[needed[0]][0] if len(needed) == 1 and len(specs[needed[0]]) == 1 else None
+        shape = spec.shape.as_list() if spec is not None and spec.shape.rank == 4 else None
+        if shape is None or not spec.dtype.is_floating or shape[3] is None:
+            self._refuse(f"the model takes {taken or 'no tensor'}, not one batch of float images (n, h, w, channels)")
         if shape[0] is not None:
             self._refuse(f"the model takes batches of {shape[0]} image{'s' * (shape[0] > 1)} only ({taken})")
-        self._spec, self.channels = specs[0], shape[3]
-        self._place = named[0] if named else args[0]
+        self._dtype, self.channels = spec.dtype, shape[3]
+        self._place = {needed[0]: named[needed[0]]}
         own = tuple(shape[1:3])
         wanted = size or facts.size
         if size and any(side not in (None, given) for side, given in zip(own, size, strict=True)):
@@ -195,14 +197,15 @@ class SavedModelBackbone(Backbone):
     def _one_output(self, y):
         """Return the one tensor asked for."""
         entries = dict(y) if hasattr(y, "items") else dict(enumerate(y)) if isinstance(y, (list, tuple)) else {None: y}
-        if len(entries) > 1 or self.output is not None:
-            if self.output not in entries:
-                rule = f"the model has {len(entries)} output{'s' * (len(entries) > 1)}: {_listed(entries)}"
-                example = next((key for key in entries if key is not None), None)
-                remedy = "Leave `output` out" if example is None else f"Use for example output={example!r}"
-                raise _checks.argument_error(WHO, rule, remedy, handle=self.handle, output=self.output)
+        if self.output is None and len(entries) == 1:
+            return next(iter(entries.values()))
+        if self.output in entries:
             return entries[self.output]
-        return next(iter(entries.values()))
+        rule, remedy = "the model gives a single tensor, without a name", "Leave `output` out"
+        if None not in entries:
+            rule = f"the model has {len(entries)} output{'s' * (len(entries) > 1)}: {_listed(entries)}"
+            remedy = f"Use for example output={next(reversed(entries))!r}"
+        raise _checks.argument_error(WHO, rule, remedy, handle=self.handle, output=self.output)
 
     def _try(self):
         """Call the model with one black image; return the number of features."""
@@ -310,6 +313,11 @@ def _load(folder, handle):
             warnings.simplefilter("ignore")
             return tf.saved_model.load(str(folder))
     except Exception as error:  # a damaged file fails in any way
+        if "MetaGraph" in str(error):
+            raise ModelError(
+                f"{WHO}: {str(handle)!r} is a module of TF1 Hub, in {folder}. Take a TF2 version of the model: its "
+                "address often ends in a higher number."
+            ) from error
         raise ModelError(
             f"{WHO}: the SavedModel in {folder} cannot be read (handle={str(handle)!r}): {_first_line(error)}. It is "
             "damaged, or not in TensorFlow 2's format: fetch or export it again."
@@ -359,12 +367,15 @@ def _stages_by_size(network):
     return stages
 
 
-def _argument_names(function):
-    import inspect
+def _specs(structure):
+    """List the tensors that an argument of a traced function stands for."""
+    return [spec for spec in tf.nest.flatten(structure) if isinstance(spec, tf.TensorSpec)]
 
-    with contextlib.suppress(TypeError, ValueError):
-        return tuple(inspect.signature(function).parameters)
-    return ()
+
+def _for_training(form, names):
+    """Whether a traced form of the function is the one for training=True."""
+    args, kwargs = form.structured_input_signature
+    return {**dict(zip(names, args, strict=False)), **kwargs}.get("training") is True
 
 
 def _pair(size):

@@ -158,7 +158,7 @@ class FeatureExtractor(keras.layers.Layer):
         Raises:
             ValueError: a name is not among `stages`, or the network cannot be trained, with the reason.
         """
-        if isinstance(names, str) or any(name not in self.stages for name in names):
+        if not isinstance(names, (list, tuple)) or any(name not in self.stages for name in names):
             listed = ", ".join(self.stages)
             raise _checks.argument_error(
                 WHO, f"stages to train must be a sequence of names out of {listed}" if self.stages
@@ -288,7 +288,7 @@ class FeatureExtractor(keras.layers.Layer):
         )
         if len(shape) == 4:
             remedy = f"Pass {channels} channel{'s' * (channels > 1)}"
-            if channels == 1:
+            if channels == 1 and shape[3] == 3:
                 remedy = "Pass grey images, for example x.mean(axis=3, keepdims=True)"
         wanted = "1 or 3" if channels == 3 else channels
         raise _checks.argument_error(
@@ -341,7 +341,12 @@ class FeatureExtractor(keras.layers.Layer):
         identity, weights = config.pop("identity", None), config.pop("weights", None)
         ours = config["handle"].startswith("keras:")
         config.pop("autocast", None)
-        layer = cls(**config, weights=None)
+        try:
+            layer = cls(**config, weights=None)
+        except ModelError as error:
+            raise ModelError(
+                f"{error} A saved model holds the weights of its extractor, not the graph: it is opened by its handle."
+            ) from error
         if ours:  # the weights are in the file, or fetched when the layer is built as a copy
             layer._weights_wanted = weights
         layer._settings["weights"] = weights
