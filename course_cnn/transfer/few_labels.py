@@ -8,6 +8,7 @@ import math
 import time
 
 import numpy as np
+import threadpoolctl
 
 from course_cnn import _checks, training, zoo
 
@@ -106,7 +107,8 @@ def fit_head(features, y, *, C=100.0):
     centre = features.mean(axis=0, dtype=float)
     centred = features - centre
     length = math.sqrt(np.square(centred).sum(axis=1).mean()) or 1.0  # 0: all rows are the same
-    fitted = LogisticRegression(C=C, max_iter=2000).fit(centred / length, y)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):  # small products: threads would wait for each other
+        fitted = LogisticRegression(C=C, max_iter=2000).fit(centred / length, y)
     kernel, bias = fitted.coef_.T / length, fitted.intercept_
     if len(counts) == 2:  # scikit-learn gives the difference of the two logits
         kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
