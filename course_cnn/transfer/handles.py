@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import urllib.parse
 from dataclasses import dataclass
 
 from course_cnn._checks import argument_error
@@ -22,6 +23,11 @@ KINDS = (
     'Pass "bundled", the extractor that comes with the course; or the folder of a SavedModel, such as "models/mine"; '
     'or an address, such as "https://tfhub.dev/google/imagenet/mobilenet_v2_100_224/feature_vector/5"; or '
     '"keras:mobilenet_v2", a network of keras.applications'
+)
+
+TENSORFLOW_1 = (
+    "a module of TensorFlow 1, which cannot be trained further",
+    "Take the model's TensorFlow 2 version: on tfhub.dev the feature vectors of version 4 and up",
 )
 
 
@@ -59,19 +65,34 @@ def kind(handle):
     if text.startswith("keras:"):
         return "keras"
     if text.lower().startswith(("https://", "http://")):
+        if not _has_server(text):
+            raise argument_error("transfer", "an address must name a server, in one word",
+                                 'Copy it from the page of the model, as in "https://tfhub.dev/google/…/5"',
+                                 handle=handle)  # fmt: skip
         return "address"
     if re.match(r"(www\.)?(tfhub\.dev|kaggle\.com)/", text):
         raise argument_error("transfer", "an address begins with https://", f'Pass "https://{text}"', handle=handle)
+    there = os.path.exists(os.path.expanduser(text))
+    if re.fullmatch(r"[\w-]+/[\w-]+/tensorflow2/[\w-]+/\d+", text, re.I) and not there:
+        raise argument_error("transfer", "a model on Kaggle is named by its address",
+                             f'Pass "https://www.kaggle.com/models/{text}"', handle=handle)  # fmt: skip
     if "://" in text:
         raise argument_error(
             "transfer", "only http:// and https:// addresses are fetched",
             "Copy the model to this machine and pass its folder", handle=handle,
         )  # fmt: skip
-    path = pathlib.Path(text).expanduser()
-    if text and (path.exists() or len(path.parts) > 1 or text.endswith(ARCHIVES)):
+    if text and (there or set(text) & {"/", os.sep} or text.endswith(ARCHIVES)):
         return "folder"
     raise argument_error("transfer", "`handle` must name a model, and there is no folder of this name here", KINDS,
                          handle=handle)  # fmt: skip
+
+
+def _has_server(address):
+    try:
+        parts = urllib.parse.urlsplit(address)
+        return bool(parts.hostname) and not re.search(r"\s", address) and parts.port != 0
+    except ValueError:  # no number for a port, or a bracket left open
+        return False
 
 
 def _not_a_name(handle):
@@ -94,7 +115,7 @@ def _not_a_name(handle):
             "the rest. Or write it to a folder, model.export(folder), and pass the folder"
         )
     elif "AutoTrackable" in names:
-        rule, remedy = "a loaded SavedModel cannot be saved again", "Pass the folder it was loaded from"
+        rule, remedy = "a loaded SavedModel no longer says where it lies", "Pass the folder it was loaded from"
     return argument_error("transfer", rule, remedy, **{"type(handle)": type(handle).__name__})
 
 
@@ -130,35 +151,37 @@ def resolve(handle):
         from course_cnn.transfer import _hub
 
         return _hub.fetch(handle.strip())
-    folder = pathlib.Path(handle.strip() if isinstance(handle, str) else handle).expanduser()
-    check_folder(folder, "Get the model anew")
+    folder = pathlib.Path(os.path.expanduser(handle.strip() if isinstance(handle, str) else handle))
+    check_folder(folder, "Copy or download the model again, all of its files")
     return folder
 
 
 def _bundled():
     remedy = 'Install course-cnn anew, or, in a clone of the repository, run "git checkout -- data/bundled_extractor"'
+    if not BUNDLED.is_dir():
+        raise ModelError(f"transfer: the bundled extractor is not in {BUNDLED}. {remedy}.")
     check_folder(BUNDLED, remedy)
+    wrong = []
     if (BUNDLED / "model.json").is_file():
         try:
             sums = json.loads((BUNDLED / "model.json").read_text(encoding="utf-8"))["sha256"]
-            wrong = [
-                name
-                for name, wanted in sums.items()
-                if not (BUNDLED / name).is_file() or _sum(BUNDLED / name) != wanted
-            ]
-        except (OSError, ValueError, KeyError):
-            wrong = ["model.json"]
-        if wrong:
-            raise ModelError(
-                f"transfer: the bundled extractor in {BUNDLED} is damaged: {', '.join(wrong)} is not as it was "
-                f"published. {remedy}."
-            )
+            wrong = [name for name, published in sums.items() if _sum(BUNDLED / name) != published]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            wrong = [getattr(error, "filename", None) or "model.json"]
+    if wrong:
+        raise ModelError(
+            f"transfer: the bundled extractor in {BUNDLED} is damaged: {', '.join(wrong)} is not as published. "
+            f"{remedy}."
+        )
     return BUNDLED
 
 
 def check_folder(folder, remedy):
     """Raise `ModelError` unless `folder` holds a whole SavedModel; `remedy` says how to get a good one."""
-    problem, advice = _problem(folder, remedy)
+    try:
+        problem, advice = _problem(folder, remedy)
+    except OSError as error:
+        problem, advice = f"{folder} cannot be read ({error.strerror})", "Make it readable to you"
     if problem:
         raise ModelError(f"transfer: {problem}. {advice}.")
 
@@ -166,16 +189,12 @@ def check_folder(folder, remedy):
 def _problem(folder, remedy):
     """(what is wrong with `folder` or None, what to do)."""
     if not folder.exists():
-        return f"there is no folder {folder} (looked in {pathlib.Path.cwd()})", "Correct the path, or " + KINDS[
-            :1
-        ].lower() + KINDS[1:]
+        where = "" if folder.is_absolute() else f" in {pathlib.Path.cwd()}"
+        return f"there is no folder {folder}{where}", f"Correct the path. {KINDS}"
     if folder.is_file():
         return _file_problem(folder)
     if (folder / "tfhub_module.pb").is_file():
-        return (
-            f"{folder} holds a module of TensorFlow 1, which cannot be trained further",
-            "Take the TensorFlow 2 version of the model: on tfhub.dev feature vectors of version 4 and up",
-        )
+        return f"{folder} holds {TENSORFLOW_1[0]}", TENSORFLOW_1[1]
     model = folder / "saved_model.pb"
     if not model.is_file():
         return _missing_problem(folder)
@@ -195,12 +214,12 @@ def _file_problem(path):
     if path.name.lower().endswith(ARCHIVES):
         return (
             f"{path} is an archive",
-            f'Unpack it, shutil.unpack_archive("{path.name}", "model"), and pass that folder',
+            f'Unpack it, shutil.unpack_archive("{path}", "model"), and pass that folder',
         )
     if path.suffix in (".keras", ".h5"):
         return (
             f"{path} is a Keras model in one file, not a SavedModel folder",
-            f'Load it, model = keras.models.load_model("{path.name}"), and use it as it is, or pass the folder of '
+            f'Load it, model = keras.models.load_model("{path}"), and use it as it is, or pass the folder of '
             "model.export(folder)",
         )
     if path.name == "saved_model.pb":
@@ -273,9 +292,62 @@ class Known:
     source: str
 
 
-KNOWN = ()
+# Multiplier in percent: parameters without the classifier.
+MOBILENET_V1 = {100: 3_228_864, 75: 1_832_976, 50: 829_536, 25: 218_544}
+MOBILENET_V2 = {140: 4_363_712, 130: 3_766_048, 100: 2_257_984, 75: 1_382_064, 50: 706_224, 35: 410_208}
+
+
+def _table():
+    """(name, what, size, features, params, source) of every network, in every width and size that was published."""
+    yield ("inception_v1", "Inception V1 (GoogLeNet)", 224, 1024, None,
+           "Szegedy et al., Going deeper with convolutions, 2015")  # fmt: skip
+    yield ("inception_v2", "Inception V2 (with batch normalization)", 224, 1024, None,
+           "Ioffe & Szegedy, Batch normalization, 2015")  # fmt: skip
+    yield ("inception_v3", "Inception V3", 299, 2048, 21_802_784,
+           "Szegedy et al., Rethinking the Inception architecture for computer vision, 2016")  # fmt: skip
+    yield ("inception_resnet_v2", "Inception-ResNet V2", 299, 1536, 54_336_736,
+           "Szegedy et al., Inception-v4, Inception-ResNet and the impact of residual connections, 2017")  # fmt: skip
+    for percent, params in MOBILENET_V1.items():
+        for size in (224, 192, 160, 128):
+            yield (f"mobilenet_v1_{percent:03}_{size}", f"MobileNet V1, multiplier {percent / 100:g}", size,
+                   1024 * percent // 100, params, "Howard et al., MobileNets, 2017")  # fmt: skip
+    for percent, params in MOBILENET_V2.items():  # a multiplier above 1 widens the last layer, too
+        for size in (224, 192, 160, 128, 96) if percent <= 100 else (224,):
+            yield (f"mobilenet_v2_{percent:03}_{size}", f"MobileNet V2, multiplier {percent / 100:g}", size,
+                   1280 * max(percent, 100) // 100, params, "Sandler et al., MobileNetV2, 2018")  # fmt: skip
+
+
+KNOWN = tuple(
+    Known(f"https://tfhub.dev/google/imagenet/{name}/feature_vector/5", what, size, (0.0, 1.0), *rest)
+    for name, what, size, *rest in _table()
+)
+_BY_NAME = {entry.handle.split("/")[-3]: entry for entry in KNOWN}
+_SPELLINGS = (
+    r"(?:tfhub\.dev|hub\.tensorflow\.google\.cn)/google/imagenet/(\w+)/feature_vector(?:/\d+)?",
+    r"kaggle\.com/models/google/([\w-]+)(?:/frameworks)?/tensorflow2(?:/variations)?/([\d-]*)feature-vector"
+    r"(?:/versions)?(?:/\d+)?",
+)
 
 
 def known(handle):
-    """Look a published feature extractor up; tolerant of spellings. None for any other handle."""
-    return next((entry for entry in KNOWN if entry.handle == handle), None)
+    """Look up what is known of a published feature extractor.
+
+    Args:
+        handle: str, the address, in the spelling of tfhub.dev or of Kaggle Models, in any version.
+
+    Returns:
+        `Known`, or None for every other handle.
+
+    Example:
+        >>> entry = known("https://www.kaggle.com/models/google/mobilenet-v1/TensorFlow2/025-128-feature-vector/2")
+        >>> entry.what, entry.size, entry.features, entry.params
+        ('MobileNet V1, multiplier 0.25', 128, 256, 218544)
+    """
+    if not isinstance(handle, str):
+        return None
+    text = re.sub(r"^https?://(www\.)?|[?#].*$", "", handle.strip().lower()).rstrip("/")
+    for spelling in _SPELLINGS:
+        if match := re.fullmatch(spelling, text):
+            name = "_".join(part.strip("-").replace("-", "_") for part in match.groups() if part)
+            return _BY_NAME.get(name)
+    return None
