@@ -1,10 +1,12 @@
 """Transfer learning: pretrained feature extractors as Keras layers, cached features, freezing and fine-tuning.
 
 `FeatureExtractor(handle)` takes the extractor that comes with the course, a SavedModel, a TF-Hub or Kaggle address or a
-network of `keras.applications`. Nothing here loads TensorFlow before it is used.
+network of `keras.applications`. Importing this is enough for Keras to load models that hold one.
 """
 
 import lazy_loader
+
+from course_cnn.transfer.extractor import FeatureExtractor  # noqa: F401  (registers it)
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
