@@ -79,8 +79,8 @@ def freeze(model, stages=None):
 def unfreeze(model, stages=1, *, train_statistics=False):
     """Let the weights of these stages train again, as well as the head.
 
-    Batch norm in these stages stays as it was stored: scale, shift, mean and variance. The mean and variance of a few
-    batches of a few new images would otherwise replace those of the many that the weights were made for.
+    Batch norm in these stages stays as it was stored: the mean and variance of a few new images would otherwise replace
+    those of the many that the weights were made for. Its scale and shift stay, too, but not those in a SavedModel.
 
     The model must be compiled again: see `freeze`. Take a learning rate ten times smaller or less, as `plan` does.
 
@@ -145,7 +145,7 @@ def replace_head(model, num_classes, *, name="predictions", seed=None):
     if len(graph.outputs) > 1:
         raise _checks.argument_error(
             function, f"the model has {len(graph.outputs)} outputs, and only one of them can be replaced",
-            "Make a model with the one you want: keras.Model(model.inputs, model.outputs[0])",
+            "Make a model with the one you want: keras.Model(model.input, model.outputs[0])",
         )  # fmt: skip
     head = _head(graph, graph.outputs[0])
     if head is None:
@@ -393,13 +393,27 @@ def _switch_layer(layer, on, train_statistics):
 
 
 def _switch_extractor(extractor, names, on, train_statistics):
-    if on:
-        extractor.train_statistics = train_statistics
-    if names is None:
-        extractor.trainable = on
+    """Let stages of an extractor train or not; None for one whose stages are unknown. It may refuse."""
+    was, statistics = extractor.trainable_stages, extractor.train_statistics
+    was = was if extractor.stages else extractor.trainable
+    try:
+        trains = on if names is None else {*was, *names} if on else {*was} - {*names}
+        _set_extractor(extractor, trains, train_statistics if on else statistics)
+    except ValueError:
+        _set_extractor(extractor, was, statistics)
+        raise
+
+
+def _set_extractor(extractor, trains, train_statistics):
+    """Set the stages that train, or True or False for the whole; in the order in which an extractor allows it."""
+    if extractor.train_statistics and not train_statistics:
+        extractor.train_statistics = False
+    if isinstance(trains, bool):
+        extractor.trainable = trains
     else:
-        trains = {*extractor.trainable_stages, *names} if on else {*extractor.trainable_stages} - {*names}
-        extractor.set_trainable_stages(tuple(name for name in extractor.stages if name in trains))
+        extractor.set_trainable_stages([name for name in extractor.stages if name in trains])
+    if train_statistics and not extractor.train_statistics:
+        extractor.train_statistics = True
 
 
 def _state(model):
