@@ -108,8 +108,11 @@ def fit_head(features, y, *, C=100.0):
     centred = features - centre
     length = math.sqrt(np.square(centred).sum(axis=1).mean()) or 1.0  # 0: all rows are the same
     with threadpoolctl.threadpool_limits(1, user_api="blas"):  # small products: threads would wait for each other
-        fitted = LogisticRegression(C=C, max_iter=2000).fit(centred / length, y)
-    kernel, bias = fitted.coef_.T / length, fitted.intercept_
+        # The best weights are sums of the rows. With fewer rows than features it is enough to look among those.
+        axes = np.linalg.qr(centred.T)[0] if len(centred) < centred.shape[1] else np.eye(centred.shape[1])
+        fitted = LogisticRegression(C=C, max_iter=2000).fit(centred @ axes / length, y)
+        kernel = axes @ fitted.coef_.T / length
+    bias = fitted.intercept_
     if len(counts) == 2:  # scikit-learn gives the difference of the two logits
         kernel, bias = np.hstack([-kernel / 2, kernel / 2]), np.concatenate([-bias / 2, bias / 2])
     return kernel, bias - centre @ kernel

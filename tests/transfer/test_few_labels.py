@@ -86,17 +86,19 @@ def test_what_cannot_be_drawn_is_refused(y, per_class, message, remedy):
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
-def test_the_head_is_scikit_learns_logistic_regression(classes):
-    x, y = RNG.normal(size=(30, 7)) * 5 + 3, np.arange(30) % classes
+@pytest.mark.parametrize("features", [7, 50])  # fewer than rows, and more
+def test_the_head_is_scikit_learns_logistic_regression(classes, features):
+    x, y = RNG.normal(size=(30, features)) * 5 + 3, np.arange(30) % classes
     kernel, bias = transfer.fit_head(x, y, C=10)
-    assert (kernel.shape, bias.shape) == ((7, classes), (classes,))
+    assert (kernel.shape, bias.shape) == ((features, classes), (classes,))
     logits = x @ kernel + bias
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     centred = x - x.mean(axis=0)
     scaled = centred / np.sqrt((centred**2).sum(axis=1).mean())
     assert np.square(scaled).sum(axis=1).mean() == pytest.approx(1)
     want = LogisticRegression(C=10, max_iter=2000).fit(scaled, y).predict_proba(scaled)
-    np.testing.assert_allclose(probabilities, want, rtol=1e-6, atol=1e-9)
+    rtol = 1e-6 if features == 7 else 5e-3  # other coordinates: scikit-learn stops at another place, tol=1e-4
+    np.testing.assert_allclose(probabilities, want, rtol=rtol, atol=1e-9)
 
 
 def test_the_head_does_not_mind_units_and_offsets():
