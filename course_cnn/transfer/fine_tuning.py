@@ -133,9 +133,7 @@ def fine_tune(model, dataset, phases=None, *, train_statistics=False, **settings
     function = "fine_tune"
     _check_settings(function, settings)
     if phases is None:
-        freezing.stages(model)  # refuses what has no graph
-        images = len(getattr(dataset, "x_train", ()))
-        phases = plan(images, model.output_shape[-1], batch_size=settings.get("batch_size", 16))
+        phases = _default_phases(function, model, dataset, settings)
     phases = list(phases) if isinstance(phases, (list, tuple)) else [phases]
     if not phases or not all(isinstance(phase, Phase) for phase in phases):
         raise _checks.argument_error(
@@ -152,6 +150,16 @@ def fine_tune(model, dataset, phases=None, *, train_statistics=False, **settings
         if records[-1].interrupted:
             break
     return records
+
+
+def _default_phases(function, model, dataset, settings):
+    freezing.stages(model)  # refuses what has no graph
+    if not hasattr(dataset, "x_train"):
+        raise _checks.argument_error(
+            function, "`dataset` must have x_train and y_train", "Pass what datasets.load returns",
+            **{"type(dataset)": type(dataset).__name__},
+        )  # fmt: skip
+    return plan(len(dataset.x_train), model.output_shape[-1], batch_size=settings.get("batch_size", 16))
 
 
 def _thaw(model, phase, train_statistics):

@@ -333,11 +333,9 @@ def _head(graph, x):
         if _is_graph(layer):
             inside = _graph("replace_head", layer)
             head = _head(inside, inside.outputs[index])
-            if head is not None or inside.count_params():
+            if head is not None:
                 return head
-        elif len(inputs) != 1 or getattr(layer, "weights", None) or _is_extractor(layer):
-            return None
-        if not inputs:
+        if len(inputs) != 1 or getattr(layer, "weights", None):
             return None
         x = inputs[0]
 
