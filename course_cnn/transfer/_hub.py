@@ -1,9 +1,9 @@
 """Fetch a model by tensorflow-hub, whole or not at all.
 
-tensorflow-hub unpacks an archive while it arrives. It looks at no checksum, takes a transfer that breaks off between
-two files for a short archive and keeps it, and waits for a silent server for ever. So its own resolver runs here with
-one step replaced: the archive comes first, into a file without a name, and is read to its end before tensorflow-hub
-sees it. Cache, names and locks stay those of tensorflow-hub: what either of the two has fetched is found by both.
+tensorflow-hub unpacks an archive while it arrives, looks at no checksum, so that an altered archive stays in its cache,
+and waits for a silent server for ever. So its own resolver runs here with one step replaced: the archive comes first,
+into a file without a name, and is read to its end before tensorflow-hub sees it. Cache, names and locks stay those of
+tensorflow-hub: what either of the two has fetched is found by both.
 """
 
 import contextlib
