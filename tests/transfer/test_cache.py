@@ -376,28 +376,28 @@ class Clock(keras.callbacks.Callback):
 
 @pytest.mark.slow
 def test_a_head_learns_the_same_from_cached_features_in_a_twentieth_of_the_time(tmp_path):
-    """Per epoch, without the first ones, in which TensorFlow builds its graphs. Measured: 70 to 160 times on 2 cores.
+    """Per epoch, without the first, in which TensorFlow builds its graphs. Measured on 2 cores: 50 times and more.
 
     The time of a cached epoch is Keras's and TensorFlow's own, 1 to 2 ms per step; the head's arithmetic is next to
     nothing. So the ratio grows with the batch, and with the cost of the extractor for one image.
     """
     digits, extractor = datasets.load("digits"), FeatureExtractor("bundled")
     cached = cache_features(extractor, digits, tmp_path)
+    settings = {"batch_size": 64, "learning_rate": 0.05, "validation": None, "seed": 0}
     fastest, evaluations = [], []
-    for dataset, body, further in ((digits, [extractor], 1), (cached, [], 30)):  # short ones need more tries
+    for dataset, body in ((digits, [extractor]), (cached, [])):
         training.seed_everything(0)
         model = keras.Sequential([keras.Input(dataset.x_train.shape[1:]), *body, layers.Dense(10)])
-        settings = {"batch_size": 64, "learning_rate": 0.01, "validation": None, "seed": 0}
         clock = Clock()
         training.fit(model, dataset, epochs=4, callbacks=[clock], **settings)
         evaluations.append(training.evaluate(model, dataset.x_test, dataset.y_test))
-        again = Clock()
-        training.fit(model, dataset, epochs=1 + further, callbacks=[again], **settings)
-        fastest.append(min(clock.seconds[1:] + again.seconds[1:]))
+        fastest.append(min(clock.seconds[1:]))
+    again = Clock()  # short epochs need more tries to meet one in which nothing else happens on this machine
+    training.fit(model, cached, epochs=20, callbacks=[again], **settings)
+    assert fastest[0] > 20 * min(fastest[1], *again.seconds[1:]), (fastest, again.seconds)
     through, from_cache = evaluations
-    assert fastest[0] > 20 * fastest[1], fastest
     assert from_cache.accuracy == pytest.approx(through.accuracy, abs=0.005)
-    assert from_cache.accuracy > 0.8
+    assert from_cache.accuracy > 0.75
 
 
 # Files that are not what they should be
@@ -477,7 +477,9 @@ def test_an_entry_under_the_name_of_another(entry):
 def test_features_of_others_under_a_right_key(entry):
     with np.load(entry.path) as file:
         meta = file["meta"]
-    np.savez(entry.path, meta=meta, train=entry.features.x_train[::-1], test=entry.features.x_test)
+    train = entry.features.x_train.copy()
+    train[[1, 2]] = train[[2, 1]]  # which are not among the few that are computed anew
+    np.savez(entry.path, meta=meta, train=train, test=entry.features.x_test)
     assert_recomputed(entry)
 
 
