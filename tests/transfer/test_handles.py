@@ -770,27 +770,11 @@ def test_tensorflow_hub_cannot_be_imported(module, message, server, monkeypatch,
     assert left(cache) == []
 
 
-def python(code, **environment):
-    """What a fresh Python writes when it runs this code."""
-    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=120,
-                          env=os.environ | environment)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
-
-
-def test_folders_and_cached_models_load_no_tensorflow(server, model, cache):
-    resolve(server.url)
-    used = [server.url, str(model.folder), "bundled"]
-    said = python(
-        f"import sys; from course_cnn import transfer; [transfer.resolve(name) for name in {used}]; "
-        "transfer.known('bundled'); print({'tensorflow', 'keras', 'tensorflow_hub'} & set(sys.modules))"
-    )
-    assert said == "set()\n"
-
-
 @pytest.mark.slow  # starts TensorFlow
 def test_fetching_says_nothing(server):
-    assert python(f"from course_cnn import transfer; transfer.resolve({server.url!r})") == ""
+    code = f"from course_cnn import transfer; transfer.resolve({server.url!r})"
+    done = subprocess.run([sys.executable, "-W", "default", "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(server.asked) == 1
 
 
