@@ -1,12 +1,15 @@
-"""Measure how accuracy grows with the labelled images per class, for five ways of learning, and store every run.
+"""Measure how accuracy grows with the labelled images per class, for six ways of learning, and store every run.
 
 Lecture 19 shows the file beside its own short measurement. Each finished run is written at once, so that Ctrl-C loses
 only the one it happens in: the same command goes on from there, and more labels, seeds, sets or methods can be added.
 The runs go round by round: one seed of everything before the next.
 
-  pixels     a linear classifier on the pixels               scratch    the extractor's network from random weights
-  hog        the same classifier on gradient histograms      finetuned  the extractor with that head, all trained on
-  frozen     the same classifier on the extractor's features
+  pixels     a linear classifier on the pixels
+  hog        the same classifier on histograms of gradients
+  frozen     the same classifier on the features of the frozen extractor
+  parts      the same classifier on its features of the whole image and of its quarters; see transfer.part_features
+  scratch    the extractor's network from random weights
+  finetuned  the extractor and the classifier of `frozen`, then trained on, all of it
 """
 
 import argparse
@@ -16,7 +19,8 @@ from pathlib import Path
 from depth_experiment import _count, _rate, _resume, _versions, write
 
 DATA = ("faces", "digits", "shapes")
-METHODS = ("pixels", "hog", "frozen", "scratch", "finetuned")
+METHODS = ("pixels", "hog", "frozen", "parts", "scratch", "finetuned")
+EXTRACTING = ("frozen", "parts", "finetuned")
 FREE = ("data", "methods", "labels", "seeds", "first_seed", "out")  # may change from call to call; the rest must stay
 KEY = ("data", "method", "labels", "seed")
 SIZE = 32  # pixels along a side, what the extractor takes
@@ -45,7 +49,9 @@ def _measure(options, given):
         print(error, file=sys.stderr)
         return 1
     settings = {key: value for key, value in vars(options).items() if key not in FREE}
-    record = _resume(options.out, {**settings, "extractor_sha256": extractor})
+    record = _resume(options.out, settings)
+    if any(run["method"] in EXTRACTING for run in record["runs"]) and record["extractor_sha256"] != extractor:
+        raise SystemExit(f"{options.out} holds runs with another extractor. Choose another --out.")
     sets = {name: datasets.load(name, size=SIZE) for name in options.data}
     try:
         for dataset in sets.values():
@@ -56,6 +62,7 @@ def _measure(options, given):
     command = f"python tools/labels_experiment.py {shlex.join(given)}".strip()
     record.update(
         commands=[*record["commands"], *([] if command in record["commands"] else [command])], versions=_versions(),
+        extractor_sha256=extractor,
         data={**record.get("data", {}), **{name: _facts(dataset) for name, dataset in sets.items()}},
     )  # fmt: skip
     runs, missing = record["runs"], _missing(options, record["runs"])
@@ -93,8 +100,8 @@ def _way(method, dataset, options):
     from course_cnn import transfer
 
     classes = len(dataset.class_names)
-    if method in ("pixels", "hog", "frozen"):
-        features = {"pixels": _pixels, "hog": _hog, "frozen": lambda x: _frozen(x, options.extractor)}[method]
+    if method not in ("scratch", "finetuned"):
+        features = {"pixels": _pixels, "hog": _hog}.get(method) or _features(method, options.extractor)
         return lambda *given: transfer.learn_linear(*given, C=options.C), _mapped(dataset, features)
     shared = {"steps": options.steps, "batch_size": options.batch_size}
     if method == "scratch":
@@ -109,13 +116,16 @@ def _way(method, dataset, options):
     return learn, _mapped(dataset, _colours)
 
 
-def _frozen(x, handle):
+def _features(method, handle):
+    """Return the function from images to what the frozen extractor makes of them."""
     import numpy as np
 
     from course_cnn import transfer
 
     extractor = transfer.FeatureExtractor(handle)
-    return np.concatenate([np.asarray(extractor(x[i : i + 256])) for i in range(0, len(x), 256)])
+    if method == "parts":
+        return lambda x: transfer.part_features(extractor, x)
+    return lambda x: np.concatenate([np.asarray(extractor(x[i : i + 64])) for i in range(0, len(x), 64)])
 
 
 def _pixels(x):
@@ -153,13 +163,13 @@ def _options(given):
     )  # fmt: skip
     add = parser.add_argument
     add("--data", choices=DATA, nargs="+", default=list(DATA), help="sets to learn (all three)")
-    add("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="ways of learning (all five)")
+    add("--methods", choices=METHODS, nargs="+", default=list(METHODS), help="ways of learning (all six)")
     add("--labels", type=_count, nargs="+", default=[1, 2, 5, 10, 20, 50], help="images per class (1 2 5 10 20 50)")
     add("--seeds", type=_count, default=5, help="runs of each, each with other labelled images (5)")
     add("--first-seed", type=_seed, default=0, help="the first seed; settings were chosen on 100 and up (0)")
     add("--steps", type=_count, default=150, help="training steps of scratch and finetuned (150)")
     add("--batch-size", type=_count, default=32, help="images per step; with fewer labels all of them (32)")
-    add("--scratch-rate", type=_rate, default=1e-3, help="learning rate of scratch: Adam's, cosine to 0 (0.001)")
+    add("--scratch-rate", type=_rate, default=3e-3, help="learning rate of scratch: Adam's, cosine to 0 (0.003)")
     add("--finetune-rate", type=_rate, default=1e-4, help="learning rate of finetuned, the same way (0.0001)")
     add("--C", type=_rate, default=100.0, help="of the linear classifier; see transfer.fit_head (100)")
     add("--extractor", default="bundled", help="handle of the extractor: bundled, a folder or an address (bundled)")

@@ -297,6 +297,55 @@ def build_untrained(num_classes):
     return keras.Sequential([keras.Input(SHAPE), normalize, network])
 
 
+def part_features(extractor, images, *, batch_size=64):
+    """Extract features of each whole image and of its four quarters: where a thing is counts again.
+
+    An extractor ends in a mean over all positions, which forgets where in the image something was. That costs little
+    with photographs of things and much with characters. The square roots weaken the few largest features.
+
+    Args:
+        extractor: `transfer.FeatureExtractor`, which resizes the quarters to what its model takes; or another function
+            from images of two sizes, whole and half, to features >= 0.
+        images: float array (n, h, w, c), h and w even.
+        batch_size: int >= 1, images per step; changes the memory needed and not the result.
+
+    Returns:
+        float array (n, 5 * features): square roots of the features of the whole, then of the upper left, upper right,
+        lower left and lower right quarter. Five passes through the extractor.
+
+    Raises:
+        ValueError: h or w is odd, the images have other axes, or a feature is negative.
+
+    Example:
+        >>> images = np.ones((2, 4, 4, 1)) * np.array([1.0, 4.0]).reshape(2, 1, 1, 1)
+        >>> part_features(lambda x: x.mean(axis=(1, 2)), images)
+        array([[1., 1., 1., 1., 1.],
+               [2., 2., 2., 2., 2.]])
+
+    Source: Razavian et al., "CNN features off-the-shelf", CVPR workshops 2014 (crops, and powers of features).
+    """
+    _checks.rank("part_features", "images", images, "(n, h, w, c)")
+    batch_size = _checks.integer("part_features", "batch_size", batch_size, minimum=1)
+    h, w = images.shape[1:3]
+    if h % 2 or w % 2:
+        raise _checks.argument_error(
+            "part_features", "the images must have an even number of rows and columns",
+            f"Load them with size={h + h % 2}", **{"images.shape": tuple(images.shape)},
+        )  # fmt: skip
+    rows, columns = (slice(0, h // 2), slice(h // 2, h)), (slice(0, w // 2), slice(w // 2, w))
+    views = [images, *(images[:, i, j] for i in rows for j in columns)]
+    starts = range(0, len(images), batch_size)
+    features = np.hstack(
+        [np.concatenate([np.asarray(extractor(view[i : i + batch_size])) for i in starts]) for view in views]
+    )
+    if features.min(initial=0) < 0:
+        raise _checks.argument_error(
+            "part_features", "the features must not be negative: they end in ReLU where a square root shall be taken",
+            "Use the features of the whole as they are", lowest=float(features.min()),
+        )  # fmt: skip
+    return np.sqrt(features)
+
+
 def learning_curve(learn, dataset, *, labels=LABELS, seeds=range(5), each=None):
     """Measure how the accuracy on the test split grows with the number of labelled training images per class.
 

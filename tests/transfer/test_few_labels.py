@@ -356,3 +356,34 @@ def test_comparing_refuses_what_it_cannot_compare():
     for function in (transfer.curve_table, transfer.curve_array):
         with pytest.raises(ValueError, match=r"there is no 'labels'.*Pass its list of dict"):
             function([])
+
+
+# ------------------------------------------------------------------------------------------------------------- parts
+
+
+def test_parts_are_the_whole_and_its_quarters_in_reading_order():
+    images = RNG.random((5, 6, 4, 3)).astype("float32")
+    seen = []
+
+    def means(x):
+        seen.append(x.shape)
+        return x.mean(axis=(1, 2))
+
+    found = transfer.part_features(means, images, batch_size=2)
+    quarters = [images[:, :3, :2], images[:, :3, 2:], images[:, 3:, :2], images[:, 3:, 2:]]
+    want = np.hstack([np.sqrt(part.mean(axis=(1, 2))) for part in (images, *quarters)])
+    np.testing.assert_allclose(found, want, rtol=1e-6)
+    assert max(shape[0] for shape in seen) == 2
+    assert {shape[1:] for shape in seen} == {(6, 4, 3), (3, 2, 3)}
+
+
+def test_parts_refuse_what_has_no_quarters_or_roots():
+    with pytest.raises(ValueError, match=r"even number of rows and columns .*Load them with size=26"):
+        transfer.part_features(lambda x: x.mean(axis=(1, 2)), np.zeros((1, 25, 25, 1)))
+    assert datasets.load("faces", size=26).x_train.shape[1] == 26
+    with pytest.raises(ValueError, match=r"must have 4 axes \(n, h, w, c\)"):
+        transfer.part_features(lambda x: x, np.zeros((4, 4, 1)))
+    with pytest.raises(ValueError, match="the features must not be negative"):
+        transfer.part_features(lambda x: x.mean(axis=(1, 2)) - 1, np.zeros((1, 4, 4, 1)))
+    with pytest.raises(ValueError, match="`batch_size` must be an integer >= 1"):
+        transfer.part_features(lambda x: x, np.zeros((1, 4, 4, 1)), batch_size=0)
