@@ -71,6 +71,7 @@ OPERATIONS = _table(
     ("Transpose", costs.free, fields.transpose),
     ("Pad", costs.free, fields.pad),
     ("Split", costs.free, fields.split),
+    ("Resize", costs.free, fields.resizing),
     ("GetItem", costs.free, fields.get_item),
     ("Mean Max Min Sum Amax Amin", costs.free, fields.reduce),
     ("Softmax LogSoftmax", costs.free, fields.over_axis),

@@ -132,7 +132,7 @@ class SavedModelBackbone(Backbone):
         if signature is not None and signature not in signatures:
             raise _checks.argument_error(
                 WHO, f"the model has no such signature; it has {_listed(signatures) or 'none'}",
-                f"Use signature={next(iter(signatures))!r}" if signatures else "Leave `signature` out",
+                f"Use signature={_first(signatures)!r}" if signatures else "Leave `signature` out",
                 handle=self.handle, signature=signature,
             )  # fmt: skip
         if signature is None:
@@ -149,7 +149,7 @@ class SavedModelBackbone(Backbone):
                 rule = "the model cannot be called" + (
                     f', and of its signatures {_listed(signatures)} none is "serving_default"' if signatures else ""
                 )
-                remedy = f"Use signature={next(iter(signatures))!r}" if signatures else "Take a TF2 SavedModel"
+                remedy = f"Use signature={_first(signatures)!r}" if signatures else "Take a TF2 SavedModel"
                 raise _checks.argument_error(WHO, rule, remedy, handle=self.handle)
         self._function = signatures[signature]
         self._concrete = [self._function]
@@ -188,7 +188,8 @@ class SavedModelBackbone(Backbone):
         for function in self._concrete:
             found.update({id(v): v for v in function.variables})
         self.variables = list(found.values())
-        listed = {id(v) for v in getattr(self.loaded, "trainable_variables", None) or self.variables}
+        listed = getattr(self.loaded, "trainable_variables", None)  # none in a SavedModel with signatures only
+        listed = {id(v) for v in (self.variables if listed is None else listed)}
         self.learned = [bool(v.trainable) and id(v) in listed for v in self.variables]
         self.names = [v.name.split(":")[0] for v in self.variables]
         self.stage_of = _stages_by_name(self.names)
@@ -262,7 +263,7 @@ def keras_network(handle):
     """Return (function of keras.applications, its further arguments, size of its images) for a "keras:…" handle."""
     name = handle.removeprefix("keras:")
     known = {_squeezed(n): n for n in dir(keras.applications) if callable(getattr(keras.applications, n))}
-    base, multiplier, size = re.fullmatch(r"(.*?)(?:_(\d{3}))?(?:_(\d{2,3}))?", name).groups()
+    base, multiplier, size = re.fullmatch(r"(.*?)(?:_(\d{3})_(\d{2,3}))?", name).groups()
     if _squeezed(base) not in known:
         raise _checks.argument_error(
             WHO, f"`handle` must name a network of keras.applications after \"keras:\": {_listed(known.values())}",
@@ -273,7 +274,7 @@ def keras_network(handle):
         if not _squeezed(base).startswith("mobilenet"):
             raise _checks.argument_error(
                 WHO, "only MobileNets have a multiplier and a size in their name",
-                f'Use handle="keras:{base}", size={size or multiplier}', handle=handle,
+                f'Use handle="keras:{base}", size={size}', handle=handle,
             )  # fmt: skip
         more["alpha"] = int(multiplier) / 100
     side = int(size) if size else OTHER_SIZES.get(_squeezed(base), 224)
@@ -359,12 +360,16 @@ def _stages_by_size(network):
     number, side, stages = 1, None, []
     for layer in network.layers:
         shape = layer.output.shape
-        if len(shape) == 4:
+        if len(shape) == 4 and (side or layer.weights):
             if side is not None and shape[1] <= 0.6 * side:
                 number, side = number + 1, None
             side = side or shape[1]
         stages.append(f"stage{number}")
     return stages
+
+
+def _first(signatures):
+    return "serving_default" if "serving_default" in signatures else next(iter(signatures))
 
 
 def _specs(structure):

@@ -97,6 +97,7 @@ class FeatureExtractor(keras.layers.Layer):
 
     def _opened(self, handle, size, input_range, value_range, signature, output, weights):
         """Check the arguments, open the model, and make its variables this layer's."""
+        handle = handle.strip() if isinstance(handle, str) else handle
         self.input_range = _range("input_range", input_range)
         value_range = None if value_range is None else _range("value_range", value_range)
         size = None if size is None else _size(size)
@@ -214,7 +215,7 @@ class FeatureExtractor(keras.layers.Layer):
             try:
                 gradients = backbone.trace(self.train_statistics, asked)
             except (LookupError, ValueError, TypeError, tf.errors.OpError) as error:
-                reason = f"TensorFlow finds no gradient through it: {str(error).strip().splitlines()[0]}"
+                reason = f"TensorFlow finds no gradient through it: {str(error).strip().splitlines()[0].split('. ')[0]}"
             else:
                 reached = {id(v) for v, found in zip(asked, gradients, strict=True) if found}
                 if reached:
@@ -301,18 +302,19 @@ class FeatureExtractor(keras.layers.Layer):
         slack = SLACK * (high - low)
         smallest, largest = tf.reduce_min(images), tf.reduce_max(images)
         good = (smallest >= low - slack) & (largest <= high + slack)  # False for NaN, too
-        error = _checks.argument_error(
-            WHO, f"images must hold values from {low:g} to {high:g}, and hold other numbers or NaN",
-            "Divide bytes by 255, or tell the range they have, for example input_range=(0, 255)",
-            **({} if isinstance(good, tf.Tensor) and not hasattr(good, "numpy")
-               else {"smallest": float(smallest), "largest": float(largest)}),
-        )  # fmt: skip
-        if hasattr(good, "numpy"):
+        if tf.executing_eagerly():
             if not good:
-                raise error
+                raise self._out_of_range(smallest=float(smallest), largest=float(largest))
             return images
-        with tf.control_dependencies([tf.debugging.Assert(good, [str(error), smallest, largest])]):
+        with tf.control_dependencies([tf.debugging.Assert(good, [str(self._out_of_range()), smallest, largest])]):
             return tf.identity(images)
+
+    def _out_of_range(self, **values):
+        low, high = self.input_range
+        return _checks.argument_error(
+            WHO, f"images must hold values from {low:g} to {high:g}, and hold others or NaN",
+            "Divide bytes by 255, or tell the range they have, for example input_range=(0, 255)", **values,
+        )  # fmt: skip
 
     # Saving, and the key of cached features
 

@@ -285,6 +285,7 @@ def unclear():
     yield "joined along an axis of the image", x, layers.Concatenate(axis=1)([x, x])
     yield "interpolation='bicubic'", x, layers.UpSampling2D(2, interpolation="bicubic")(x)
     yield "more than interpolation", x, layers.Resizing(8, 8, crop_to_aspect_ratio=True)(x)
+    yield "more than interpolation", x, ops.image.resize(x, (8, 8), antialias=True)
     yield "mode 'reflect'", x, ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
     yield "an index other than slices", x, x[:, 3]
     yield "runs backwards", x, x[:, ::-1]
