@@ -168,6 +168,21 @@ def replace_head(model, num_classes, *, name="predictions", seed=None):
     return _with_head(model, head, fresh)
 
 
+def stage_of_layers(network):
+    """Return the stage of each of `network.layers`, None where it has no weights to train or is the head.
+
+    A model inside counts as the last stage that begins in it.
+
+    Example:
+        >>> from course_cnn import zoo
+        >>> stage_of_layers(zoo.build_mlp((4,), input_shape=(8, 8, 1)))
+        [None, 'dense', None]
+    """
+    found = {id(part.layer): name for name, parts in _survey("stages", network).stages.items() for part in parts}
+    inside = [[found.get(id(part)) for part in _parts_inside(layer)] for layer in network.layers]
+    return [next((name for name in reversed(names) if name), None) for names in inside]
+
+
 class _Part(NamedTuple):
     """What a stage is made of: a layer, or one stage of an extractor."""
 

@@ -136,6 +136,10 @@ def test_stages_of_convnext_reach_into_the_models_between():
     survey = freezing._survey("stages", model)
     assert [len(parts) for parts in survey.stages.values()] == [18, 17, 47, 17]
     assert len(survey.models) == 5
+    of_layers = dict(zip([layer.name for layer in model.layers], freezing.stage_of_layers(model), strict=True))
+    assert of_layers["convnext_tiny_downsampling_block_1"] == "stage3"  # its norm is still in stage2
+    assert of_layers["convnext_tiny_stage_2_block_0_depthwise_conv"] == "stage3"
+    assert None not in [of_layers[layer.name] for layer in model.layers if layer.weights]
     assert {part.layer.name for parts in survey.stages.values() for part in parts} >= {
         "convnext_tiny_stem_conv", "convnext_tiny_downsampling_conv_1"
     }  # fmt: skip
@@ -156,6 +160,16 @@ def test_a_way_up_again_stays_in_the_last_stage():
     assert [[part.layer.name for part in parts] for parts in survey.stages.values()] == [
         ["down1"], ["down2", "up", "last"]
     ]  # fmt: skip
+
+
+def test_a_gate_over_the_channels_does_not_end_a_stage():
+    """Squeeze and excitation by a pooling of the whole image: what it is multiplied with stays at its resolution."""
+    inputs = keras.Input((8, 8, 3))
+    x = L.Conv2D(4, 3, padding="same", name="before")(inputs)
+    gate = L.Conv2D(4, 1, activation="sigmoid", name="gate")(L.AveragePooling2D(8)(x))
+    x = L.Conv2D(4, 3, padding="same", name="after")(L.Multiply()([gate, x]))
+    survey = freezing._survey("stages", keras.Model(inputs, x))
+    assert [part.layer.name for part in survey.stages["stage1"]] == ["before", "after"]
 
 
 def test_stages_counts_a_shared_layer_once():
