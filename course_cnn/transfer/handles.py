@@ -259,8 +259,8 @@ def fingerprint(folder):
     folder = pathlib.Path(folder)
     parts = [folder / "saved_model.pb", *(folder / "variables").rglob("*"), *(folder / "assets").rglob("*")]
     whole = hashlib.sha256()
-    for path in sorted(path for path in parts if path.is_file()):
-        whole.update(f"{path.relative_to(folder).as_posix()}\0{_sum(path)}\n".encode())
+    for name, path in sorted((path.relative_to(folder).as_posix(), path) for path in parts if path.is_file()):
+        whole.update(f"{name}\0{_sum(path)}\n".encode())
     return whole.hexdigest()
 
 

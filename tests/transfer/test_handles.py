@@ -303,7 +303,7 @@ def test_fingerprint_sees_names_and_assets(copy):
     for name, text in [("a", "one"), ("b", "one"), ("b", "one" * 2)]:
         (copy / "assets" / name).write_text(text)
         seen.add(handles.fingerprint(copy))
-    (copy / "assets" / "a").rename(copy / "assets" / "c")
+    (copy / "assets" / "a").rename(copy / "assets" / "aa")  # same order, same contents
     assert len(seen | {handles.fingerprint(copy)}) == 5
 
 
@@ -657,8 +657,11 @@ def test_files_of_a_killed_process_without_its_lock(server, cache):
 def test_process_at_work_is_waited_for(host, pid, server, cache, monkeypatch, model):
     resolver, _ = _hub._tensorflow_hub()
     lock = leftovers(cache, server.url, pid, host)
+    part = cache / f"{_hub._name(server.url)}.0123.tmp"
+    os.utime(part, (time.time() - 7200,) * 2)  # a slow one
 
     def other_finishes(_):
+        assert part.exists()
         shutil.copytree(model.folder, cache / _hub._name(server.url))
         lock.unlink()
 
