@@ -7,7 +7,7 @@ The runs go round by round: one seed of everything before the next.
   pixels     a linear classifier on the pixels
   hog        the same classifier on histograms of gradients
   frozen     the same classifier on the features of the frozen extractor
-  parts      the same classifier on its features of the whole image and of its quarters; see transfer.part_features
+  stages     the same classifier on two of its stages, the middle one on a grid: transfer.stage_features
   scratch    the extractor's network from random weights
   finetuned  the extractor and the classifier of `frozen`, then trained on, all of it
 """
@@ -19,8 +19,8 @@ from pathlib import Path
 from depth_experiment import _count, _rate, _resume, _versions, write
 
 DATA = ("faces", "digits", "shapes")
-METHODS = ("pixels", "hog", "frozen", "parts", "scratch", "finetuned")
-EXTRACTING = ("frozen", "parts", "finetuned")
+METHODS = ("pixels", "hog", "frozen", "stages", "scratch", "finetuned")
+EXTRACTING = ("frozen", "stages", "finetuned")
 FREE = ("data", "methods", "labels", "seeds", "first_seed", "out")  # may change from call to call; the rest must stay
 KEY = ("data", "method", "labels", "seed")
 SIZE = 32  # pixels along a side, what the extractor takes
@@ -123,8 +123,8 @@ def _features(method, handle):
     from course_cnn import transfer
 
     extractor = transfer.FeatureExtractor(handle)
-    if method == "parts":
-        return lambda x: transfer.part_features(extractor, x)
+    if method == "stages":
+        return lambda x: transfer.stage_features(extractor, x)
     return lambda x: np.concatenate([np.asarray(extractor(x[i : i + 64])) for i in range(0, len(x), 64)])
 
 

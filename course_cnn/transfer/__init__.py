@@ -18,7 +18,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "cache": ["cache_features"],
         "few_labels": [
             "LABELS", "FineTuned", "FromScratch", "build_untrained", "compare_methods", "curve_array", "curve_table",
-            "draw_labels", "fit_head", "learn_linear", "learning_curve", "part_features",
+            "draw_labels", "fit_head", "learn_linear", "learning_curve", "stage_features",
         ],
     },
 )  # fmt: skip

@@ -18,7 +18,9 @@ import keras
 LABELS = (1, 2, 5, 10, 20, 50)
 
 DEPTH, WIDTH, SHAPE = 14, 2, (32, 32, 3)  # of the bundled extractor's network
-MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10's colours, its first layer
+GRID = 4  # pixels of its second stage, of 16x16, to a place
+MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)  # of CIFAR-10's colours
+BUNDLED_MEAN, BUNDLED_VARIANCE = 0.32768, (0.07623362, 0.07202467, 0.07056103)  # tools/train_extractor.py says why
 
 
 def draw_labels(y, per_class, seed=0):
@@ -276,8 +278,9 @@ def build_untrained(num_classes):
         num_classes: int >= 1, number of logits.
 
     Returns:
-        `keras.Model` for images (n, 32, 32, 3) in [0, 1], which it normalises as the extractor does. Not compiled. Its
-        moving statistics follow the batches faster than Keras's default, which lags behind a short training.
+        `keras.Model` for images (n, 32, 32, 3) in [0, 1], which it centres and divides by the mean and deviation of
+        CIFAR-10's colours. Not compiled. Its moving statistics follow the batches faster than Keras's default, which
+        lags behind a short training.
 
     Raises:
         ValueError: `num_classes` is out of its range.
@@ -297,53 +300,69 @@ def build_untrained(num_classes):
     return keras.Sequential([keras.Input(SHAPE), normalize, network])
 
 
-def part_features(extractor, images, *, batch_size=64):
-    """Extract features of each whole image and of its four quarters: where a thing is counts again.
+def stage_features(extractor, images, *, batch_size=64):
+    """Read the bundled extractor at two stages: the middle one on a grid of 4x4 places, and the last as usual.
 
-    An extractor ends in a mean over all positions, which forgets where in the image something was. That costs little
-    with photographs of things and much with characters. The square roots weaken the few largest features.
+    An extractor ends in a mean over all positions of its last stage, which forgets where in the image something was.
+    That costs little with photographs of things and much with characters; and earlier stages are less bound to what the
+    network was trained on. One pass gives both. The square roots weaken the few largest features.
 
     Args:
-        extractor: `transfer.FeatureExtractor`, which resizes the quarters to what its model takes; or another function
-            from images of two sizes, whole and half, to features >= 0.
-        images: float array (n, h, w, c), h and w even.
+        extractor: `transfer.FeatureExtractor("bundled")`, as it is or fine-tuned. A SavedModel gives its end only: the
+            weights are copied into the network that `build_untrained` builds.
+        images: float array (n, 32, 32, 1 or 3), values in [0, 1].
         batch_size: int >= 1, images per step; changes the memory needed and not the result.
 
     Returns:
-        float array (n, 5 * features): square roots of the features of the whole, then of the upper left, upper right,
-        lower left and lower right quarter. Five passes through the extractor.
+        float32 array (n, 1152): square roots of the means of stage 2 (4 * 4 places, 64 channels each) and of stage 3
+        (128).
 
     Raises:
-        ValueError: h or w is odd, the images have other axes, or a feature is negative.
+        ValueError: the extractor is another one, or the images have another size.
 
     Example:
-        >>> images = np.ones((2, 4, 4, 1)) * np.array([1.0, 4.0]).reshape(2, 1, 1, 1)
-        >>> part_features(lambda x: x.mean(axis=(1, 2)), images)
-        array([[1., 1., 1., 1., 1.],
-               [2., 2., 2., 2., 2.]])
+        >>> from course_cnn import transfer
+        >>> extractor = transfer.FeatureExtractor("bundled")
+        >>> stage_features(extractor, np.zeros((2, 32, 32, 1), "float32")).shape
+        (2, 1152)
 
-    Source: Razavian et al., "CNN features off-the-shelf", CVPR workshops 2014 (crops, and powers of features).
+    Source: Yosinski et al., "How transferable are features in deep neural networks?", NIPS 2014 (earlier stages
+    transfer further); Razavian et al., "CNN features off-the-shelf", CVPR workshops 2014 (powers of features).
     """
-    _checks.rank("part_features", "images", images, "(n, h, w, c)")
-    batch_size = _checks.integer("part_features", "batch_size", batch_size, minimum=1)
-    h, w = images.shape[1:3]
-    if h % 2 or w % 2:
+    _checks.rank("stage_features", "images", images, "(n, h, w, c)")
+    _checks.floating("stage_features", images=images)
+    batch_size = _checks.integer("stage_features", "batch_size", batch_size, minimum=1)
+    if images.shape[1:3] != SHAPE[:2] or images.shape[3] not in (1, 3):
         raise _checks.argument_error(
-            "part_features", "the images must have an even number of rows and columns",
-            f"Load them with size={h + h % 2}", **{"images.shape": tuple(images.shape)},
+            "stage_features", "the images must be of 32×32 pixels, grey or in colours", "Load them with size=32",
+            **{"images.shape": tuple(images.shape)},
         )  # fmt: skip
-    rows, columns = (slice(0, h // 2), slice(h // 2, h)), (slice(0, w // 2), slice(w // 2, w))
-    views = [images, *(images[:, i, j] for i in rows for j in columns)]
-    starts = range(0, len(images), batch_size)
-    features = np.hstack(
-        [np.concatenate([np.asarray(extractor(view[i : i + batch_size])) for i in starts]) for view in views]
-    )
-    if features.min(initial=0) < 0:
+    network = _unpacked(extractor)
+    normalize = keras.layers.Normalization(mean=[BUNDLED_MEAN] * 3, variance=BUNDLED_VARIANCE)
+    outputs = [network.get_layer(name).output for name in ("stage2_block2_out", "avg_pool")]
+    body, parts = keras.Model(network.inputs, outputs), []
+    for start in range(0, len(images), batch_size):
+        batch = np.repeat(images[start : start + batch_size], 3 // images.shape[3], axis=3)
+        middle, last = body(normalize(batch), training=False)
+        grid = keras.ops.average_pool(middle, GRID, GRID)
+        parts.append(np.hstack([np.reshape(grid, (len(batch), -1)), last]))
+    return np.sqrt(np.concatenate(parts))
+
+
+def _unpacked(extractor):
+    """Return the extractor's network as the Keras model that it was, with a head that means nothing."""
+    network = build_untrained(1).layers[-1]
+    head = {id(variable) for variable in network.layers[-1].variables}
+    wanted = {v.path.replace("/", "_"): v for v in network.variables if id(v) not in head}
+    held = {v.name: v for v in getattr(extractor, "variables", ())}
+    if {name: tuple(v.shape) for name, v in held.items()} != {name: tuple(v.shape) for name, v in wanted.items()}:
         raise _checks.argument_error(
-            "part_features", "the features must not be negative: they end in ReLU where a square root shall be taken",
-            "Use the features of the whole as they are", lowest=float(features.min()),
+            "stage_features", "`extractor` must be the bundled one, the only one whose stages are known here",
+            'Use FeatureExtractor("bundled")', extractor=extractor,
         )  # fmt: skip
-    return np.sqrt(features)
+    for name, variable in wanted.items():
+        variable.assign(held[name])
+    return network
 
 
 def learning_curve(learn, dataset, *, labels=LABELS, seeds=range(5), each=None):

@@ -358,32 +358,36 @@ def test_comparing_refuses_what_it_cannot_compare():
             function([])
 
 
-# ------------------------------------------------------------------------------------------------------------- parts
+# ------------------------------------------------------------------------------------------------------------ stages
 
 
-def test_parts_are_the_whole_and_its_quarters_in_reading_order():
-    images = RNG.random((5, 6, 4, 3)).astype("float32")
-    seen = []
+def test_the_last_stage_is_what_the_extractor_gives_and_the_middle_one_is_on_a_grid():
+    extractor = transfer.FeatureExtractor("bundled")
+    x = datasets.load("shapes", n_train=5, n_test=1).x_train
+    found = transfer.stage_features(extractor, x, batch_size=2)
+    assert (found.shape, found.dtype) == ((5, 4 * 4 * 64 + 128), np.float32)
+    np.testing.assert_allclose(found[:, -128:] ** 2, np.asarray(extractor(x)), rtol=1e-3, atol=1e-4)
+    middle = few_labels._unpacked(extractor).get_layer("stage2_block2_out")
+    assert middle.output.shape == (None, 16, 16, 64)
+    below = x.copy()
+    below[:, 28:, 28:] = 1 - below[:, 28:, 28:]  # the change is seen in the lower right corner, not in the upper left
+    change = np.abs(transfer.stage_features(extractor, below) - found)[:, :1024].reshape(5, 4, 4, 64).mean(axis=(0, 3))
+    assert change[3, 3] > 20 * change[0, 0]
+    grey = datasets.load("faces", size=32).x_train[:2]
+    colours = transfer.stage_features(extractor, grey.repeat(3, axis=3))
+    np.testing.assert_allclose(transfer.stage_features(extractor, grey), colours, rtol=1e-6)
 
-    def means(x):
-        seen.append(x.shape)
-        return x.mean(axis=(1, 2))
 
-    found = transfer.part_features(means, images, batch_size=2)
-    quarters = [images[:, :3, :2], images[:, :3, 2:], images[:, 3:, :2], images[:, 3:, 2:]]
-    want = np.hstack([np.sqrt(part.mean(axis=(1, 2))) for part in (images, *quarters)])
-    np.testing.assert_allclose(found, want, rtol=1e-6)
-    assert max(shape[0] for shape in seen) == 2
-    assert {shape[1:] for shape in seen} == {(6, 4, 3), (3, 2, 3)}
-
-
-def test_parts_refuse_what_has_no_quarters_or_roots():
-    with pytest.raises(ValueError, match=r"even number of rows and columns .*Load them with size=26"):
-        transfer.part_features(lambda x: x.mean(axis=(1, 2)), np.zeros((1, 25, 25, 1)))
-    assert datasets.load("faces", size=26).x_train.shape[1] == 26
+def test_stages_of_other_extractors_and_images_are_refused():
+    extractor = transfer.FeatureExtractor("bundled")
+    with pytest.raises(ValueError, match=r"32×32 pixels, grey or in colours .*Load them with size=32"):
+        transfer.stage_features(extractor, datasets.load("faces").x_train)
     with pytest.raises(ValueError, match=r"must have 4 axes \(n, h, w, c\)"):
-        transfer.part_features(lambda x: x, np.zeros((4, 4, 1)))
-    with pytest.raises(ValueError, match="the features must not be negative"):
-        transfer.part_features(lambda x: x.mean(axis=(1, 2)) - 1, np.zeros((1, 4, 4, 1)))
+        transfer.stage_features(extractor, np.zeros((32, 32, 1)))
+    with pytest.raises(ValueError, match="floating-point numbers"):
+        transfer.stage_features(extractor, np.zeros((1, 32, 32, 1), np.uint8))
     with pytest.raises(ValueError, match="`batch_size` must be an integer >= 1"):
-        transfer.part_features(lambda x: x, np.zeros((1, 4, 4, 1)), batch_size=0)
+        transfer.stage_features(extractor, np.zeros((1, 32, 32, 1)), batch_size=0)
+    for other in (dense(), "bundled"):
+        with pytest.raises(ValueError, match=r'the bundled one.*Use FeatureExtractor\("bundled"\)'):
+            transfer.stage_features(other, np.zeros((1, 32, 32, 1)))
