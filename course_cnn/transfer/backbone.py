@@ -88,12 +88,13 @@ class Backbone:
         """Trace a call, and the gradient of the features, without running it; say which variables it reaches."""
 
         def features(images):
-            with tf.GradientTape() as tape:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(watched)
                 y = tf.reduce_sum(self.call(images, training))
-            found.extend(g is not None for g in tape.gradient(y, [v.value for v in variables]))
+            found.extend(g is not None for g in tape.gradient(y, watched))
             return y
 
-        found = []
+        found, watched = [], [v.value for v in variables]
         shape = (2, *(self.size or (TRIAL_SIZE, TRIAL_SIZE)), self.channels)
         tf.function(features, autograph=False).get_concrete_function(tf.TensorSpec(shape, tf.float32))
         return found

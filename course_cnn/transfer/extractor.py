@@ -202,6 +202,8 @@ class FeatureExtractor(keras.layers.Layer):
                 layer.trainable = every or stage in stages
         for variable, stage in zip(self._backbone.variables, self._backbone.stage_of, strict=True):
             variable.trainable = id(variable) in learnable and (every or stage in stages)
+            if self._network is None:  # tapes watch what TensorFlow calls trainable, and want a gradient of every step
+                variable.value._trainable = variable.trainable
 
     def _learnable_variables(self):
         """Return the ids of the variables that a gradient reaches, or raise, saying why there are none."""
