@@ -17,7 +17,7 @@ from savedmodels import function_of, hub_format, signature_only
 L = keras.layers
 IMAGES = np.random.default_rng(0).random((12, 8, 8, 3), "float32")
 LABELS = np.arange(12) % 2
-saves = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+converts = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
 def small_resnet(**settings):
@@ -368,6 +368,7 @@ def flags(model, value):
         layer.trainable = value
 
 
+@converts
 def test_keras_ignores_a_change_after_training_has_begun():
     """Why `freeze` resets the model. Should Keras mend this, the reset can go."""
     model = compiled(small_net(), traced=True)
@@ -409,7 +410,7 @@ def test_no_change_keeps_the_optimizer():
     assert int(optimizer.iterations) == 4
 
 
-@saves
+@converts
 def test_a_reset_model_saves_and_loads_as_it_is(tmp_path):
     model = compiled(small_net(), traced=True)
     moved(model)
@@ -483,7 +484,7 @@ def test_a_head_inside_a_model_inside():
     assert {w.path.split("/")[-2] for w in freeze(new).trainable_weights} == {"predictions"}
 
 
-@saves
+@converts
 def test_a_new_head_on_an_extractor_trains_saves_and_loads(tmp_path):
     old = with_extractor(tmp_path / "a")
     new = freeze(replace_head(old, 3))
