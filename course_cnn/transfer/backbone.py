@@ -198,7 +198,11 @@ class SavedModelBackbone(Backbone):
 
     def _one_output(self, y):
         """Return the one tensor asked for."""
-        entries = dict(y) if hasattr(y, "items") else dict(enumerate(y)) if isinstance(y, (list, tuple)) else {None: y}
+        entries = {None: y}
+        if hasattr(y, "items"):
+            entries = dict(sorted(y.items()))  # a signature's come in any order
+        elif isinstance(y, (list, tuple)):
+            entries = dict(enumerate(y))
         if self.output is None and len(entries) == 1:
             return next(iter(entries.values()))
         if self.output in entries:

@@ -528,7 +528,9 @@ def test_transfer_that_breaks_off_between_two_files(server, cache, model):
     assert left(cache) == []
 
 
-@pytest.mark.parametrize("sent", [b"", b"\0" * 2000, b"a model", gzip.compress(b"a model")])
+@pytest.mark.parametrize(
+    "sent", [b"", b"\0" * 2000, b"a model", gzip.compress(b"a model", mtime=0)], ids=["empty", "zeros", "text", "gzip"]
+)
 def test_no_archive(sent, server, cache):
     server.archive = sent
     with pytest.raises(ModelError, match=r"cut short or damaged|without saved_model.pb at its top; it holds nothing"):
@@ -653,7 +655,8 @@ def test_files_of_a_killed_process_without_its_lock(server, cache):
     assert {path.name for path in cache.iterdir()} == {name, f"{name}.descriptor.txt", f"{name}.4567.tmp"}
 
 
-@pytest.mark.parametrize("host, pid", [(None, os.getpid()), (None, 1), ("another.machine", 99999999)])
+@pytest.mark.parametrize("host, pid", [(None, os.getpid()), (None, 1), ("another.machine", 99999999)],
+                         ids=["this process", "another", "another machine"])  # fmt: skip
 def test_process_at_work_is_waited_for(host, pid, server, cache, monkeypatch, model):
     resolver, _ = _hub._tensorflow_hub()
     lock = leftovers(cache, server.url, pid, host)
