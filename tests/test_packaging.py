@@ -77,8 +77,11 @@ def test_readme_commands_exist_in_the_makefile():
     assert (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()[-1] == "make test"
 
 
-def test_readme_examples_run():
-    first, second = re.findall(r"```python\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.filterwarnings("ignore:.*__array__.*copy:DeprecationWarning")
+def test_readme_examples_run(tmp_path, monkeypatch):
+    first, second, third = re.findall(
+        r"```python\n(.+?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL
+    )
     names = {}
     exec(first, names)
     assert names["y"].shape == (450, 34, 34, 4)
@@ -87,6 +90,12 @@ def test_readme_examples_run():
     summary = names["summary"]
     said = f"# {summary.total_params}, {summary.total_macs}, {summary.receptive_field.size} pixels"
     assert said in second
+    monkeypatch.chdir(tmp_path)
+    exec(third, names)
+    assert f"{names['extractor'].backbone_params:,} weights" in third
+    model = names["model"]
+    assert names["training"].evaluate(model, names["digits"].x_test, names["digits"].y_test).accuracy > 0.85
+    assert {path.name for path in tmp_path.iterdir()} == {"features", "digits.keras"}
 
 
 def test_version_is_said_once():
