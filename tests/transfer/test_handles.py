@@ -792,7 +792,7 @@ def test_table():
     for entry in KNOWN:
         assert handles.kind(entry.handle) == "address"
         assert known(entry.handle) is entry
-        assert entry.value_range == (0, 1)  # "expected to have color values in the range [0,1]", all their model cards
+        assert entry.value_range == (0, 1)  # TensorFlow Hub's convention for images
         assert entry.what.split()[0] in ("Inception", "Inception-ResNet", "MobileNet")
         assert re.search(r", 20\d\d$", entry.source)
 
