@@ -64,7 +64,7 @@ def open_backbone(handle, *, size=None, signature=None, output=None, weights="im
 
 
 class Backbone:
-    """What both kinds share.
+    """What both kinds share, beside `call(images, training)`: images (n, h, w, channels) in, (n, features) out.
 
     Attributes:
         identity: str, sha256 of the graph of a SavedModel, of the layers and shapes of a Keras network; not of weights.
@@ -79,10 +79,6 @@ class Backbone:
         stage_of: list of str or None, the stage of each variable.
         has_training: bool, whether it can be told that it is training.
     """
-
-    def call(self, images, training):
-        """Return features (n, features) of images (n, h, w, channels) in the model's value range."""
-        raise NotImplementedError
 
     def trace(self, training, variables):
         """Trace a call, and the gradient of the features, without running it; say which variables it reaches."""
@@ -324,9 +320,10 @@ def _load(folder, handle):
                 f"{WHO}: {str(handle)!r} is a module of TF1 Hub, in {folder}. Take a TF2 version of the model: its "
                 "address often ends in a higher number."
             ) from error
+        again = "delete that folder and try again" if handles.kind(handle) == "address" else "copy or export it again"
         raise ModelError(
             f"{WHO}: the SavedModel in {folder} cannot be read (handle={str(handle)!r}): {_first_line(error)}. It is "
-            "damaged, or not in TensorFlow 2's format: fetch or export it again."
+            f"damaged, or not in TensorFlow 2's format: {again}."
         ) from error
 
 

@@ -1,5 +1,6 @@
 """FeatureExtractor against the Keras models its SavedModels were made from, called directly."""
 
+import hashlib
 import json
 import pickle
 import re
@@ -772,8 +773,22 @@ def test_a_model_that_cannot_be_called(tmp_path):
 def test_damaged_models(hub, tmp_path, name):
     folder = shutil.copytree(hub, tmp_path / "model")
     (folder / name).write_bytes((folder / name).read_bytes()[:40])
-    with pytest.raises(ModelError, match=r"cannot be read.*fetch or export it again"):
+    with pytest.raises(ModelError, match=r"cannot be read.*copy or export it again"):
         FeatureExtractor(folder)
+
+
+def test_a_damaged_model_in_the_cache_of_hub(hub, tmp_path, monkeypatch):
+    """The remedy, followed by what would be fetched: the same model, whole."""
+    monkeypatch.setenv("TFHUB_CACHE_DIR", str(tmp_path))
+    address = "https://tfhub.dev/somebody/model/1"
+    folder = shutil.copytree(hub, tmp_path / hashlib.sha1(address.encode()).hexdigest())
+    (folder / "saved_model.pb").write_bytes(b"\x00" * 40)
+    with pytest.raises(ModelError, match="cannot be read.*delete that folder and try again") as error:
+        FeatureExtractor(address)
+    assert str(folder) in str(error.value)
+    shutil.rmtree(folder)
+    shutil.copytree(hub, folder)
+    assert FeatureExtractor(address).features == FeatureExtractor(hub).features
 
 
 def test_modules_of_tf1_hub(tmp_path):
