@@ -783,7 +783,7 @@ def test_a_damaged_model_in_the_cache_of_hub(hub, tmp_path, monkeypatch):
     address = "https://tfhub.dev/somebody/model/1"
     folder = shutil.copytree(hub, tmp_path / hashlib.sha1(address.encode()).hexdigest())
     (folder / "saved_model.pb").write_bytes(b"\x00" * 40)
-    with pytest.raises(ModelError, match="cannot be read.*delete that folder and try again") as error:
+    with pytest.raises(ModelError, match=r"cannot be read.*delete that folder and try again") as error:
         FeatureExtractor(address)
     assert str(folder) in str(error.value)
     shutil.rmtree(folder)
