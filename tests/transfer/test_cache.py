@@ -597,6 +597,7 @@ def processes():
 
 def child(folder, seconds, events, where="computing", n=4):
     """Cache features slowly, in batches of n images or, at the end, stuck in the middle of writing."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have it ignored
     if where == "writing":
         savez = np.savez
 
