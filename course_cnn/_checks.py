@@ -1,9 +1,10 @@
-"""The one place that words argument errors.
+"""The one place that words argument errors, and those of the disk.
 
 Every message reads `{function}: {rule in the field's words} (argument=value, …). {Remedy}`, so that a student learns
 what was asked, what came and what to do about it. Pure Python: arrays are looked at through `.shape` and `.dtype`.
 """
 
+import errno
 import math
 import numbers
 import operator
@@ -184,3 +185,12 @@ def labels(function, name, labels, n, classes=math.inf):
             "Number your classes from 0, as np.unique(labels, return_inverse=True)[1] does; each needs its own score",
             smallest=int(labels.min()), largest=int(labels.max()),
         )  # fmt: skip
+
+
+def disk_problem(error, full):
+    """Return (what is wrong, what to do) for an `OSError` of this machine's own disk; `full` words a lack of room."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return full, "Free that much space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "the folder may not be written to", "Make it writable"
+    return error.strerror or str(error), "Mend that"

@@ -7,7 +7,6 @@ process doing the same, ever sees half a file under the real name.
 """
 
 import contextlib
-import errno
 import gzip
 import hashlib
 import importlib.util
@@ -19,6 +18,7 @@ import time
 import zlib
 from dataclasses import dataclass
 
+from course_cnn import _checks
 from course_cnn.datasets._dataset import DataError
 
 VARIABLE = "COURSE_CNN_DATA"
@@ -208,13 +208,7 @@ def _sum(opener, path):
 
 def _disk_error(error, target, file):
     """The `DataError` for an `OSError` of this machine's own disk."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        problem = f"the disk is full: {target.name} takes {_megabytes(file)}"
-        remedy = "Free that much space"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        problem, remedy = "the folder may not be written to", "Make it writable"
-    else:
-        problem, remedy = error.strerror or str(error), "Mend that"
+    problem, remedy = _checks.disk_problem(error, f"the disk is full: {target.name} takes {_megabytes(file)}")
     return DataError(
         f"load: cannot save {target.name} in {target.parent}: {problem}. {remedy}, or set KERAS_HOME to a folder that "
         f"has room and can be written to, or set {VARIABLE} to a folder that already holds the file."

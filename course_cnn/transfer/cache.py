@@ -182,7 +182,7 @@ def _description(extractor):
         automatic = {}
         _find_automatic_names(config, automatic)
         return json.dumps(_neutral(config, automatic), sort_keys=True)
-    except (NotImplementedError, TypeError) as error:
+    except (NotImplementedError, TypeError) as error:  # a class without get_config; one with odd contents
         raise _checks.argument_error(
             "cache_features", "`extractor` must be able to tell its settings, or nobody could see that they changed "
             f"({error})", "Build it from Keras layers (Sequential or functional), or give it a get_config",
@@ -260,12 +260,7 @@ def _prepare(folder, size):
 
 def _disk_error(error, folder, size):
     """The `DataError` for an `OSError` of this machine's own disk."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        problem, remedy = f"there is no room for {size / 1e6:,.1f} MB", "Free that much space"
-    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        problem, remedy = "the folder may not be written to", "Make it writable"
-    else:
-        problem, remedy = error.strerror or str(error), "Mend that"
+    problem, remedy = _checks.disk_problem(error, f"there is no room for {size / 1e6:,.1f} MB")
     return DataError(
         f"cache_features: cannot keep the features in {folder}: {problem}. {remedy}, or pass another folder."
     )
