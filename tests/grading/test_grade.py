@@ -1,0 +1,216 @@
+"""One submission: marks, messages, what is kept of its output, and damage that stays where it was done."""
+
+import json
+
+import numpy as np
+import pytest
+
+from course_cnn.grading import session
+from course_cnn.grading.results import Result
+from tests.grading.conftest import cell, notebook, solved
+
+
+def scores(result):
+    return {q["name"]: q["score"] for q in result["questions"]}
+
+
+def messages(result):
+    return {t["name"]: t["message"] for t in result["tests"] if not t["passed"]}
+
+
+def test_full_marks(graded):
+    result = graded(solved())
+    assert (result["status"], result["score"], result["max_score"]) == ("needs manual grade", 5, 9)
+    assert result["reason"] == "To be graded by hand: essay."
+    assert scores(result) == {"double": 3, "mean": 2, "essay": 0}
+    assert [t["passed"] for t in result["tests"]] == [True] * 4
+    Result.model_validate({**result, "submission": {"file": "", "sha256": ""}, "key": ""})
+
+
+def test_visible_checks_only(graded):
+    result = graded(solved(), hidden=False)
+    assert [t["name"] for t in result["tests"]] == ["of_three", "of_two"]
+    assert result["score"] == 2
+
+
+def test_partial_credit_per_check(graded):
+    result = graded(solved(double="def double(x):\n    return 6"))
+    assert scores(result) == {"double": 1, "mean": 2, "essay": 0}
+    assert list(messages(result)) == ["of_drawn_numbers"]
+
+
+def test_inputs_are_drawn_anew_with_every_seed(graded):
+    learned = {}
+    for seed in (0, 1):
+        result = graded(solved(mean="seen = []\ndef mean(x):\n    print('SEEN', list(x))\n    return float(np.mean(x))"), seed=seed)
+        learned[seed] = result["output"]
+    assert learned[0] != learned[1]
+    assert learned[0] == graded(solved(mean="def mean(x):\n    print('SEEN', list(x))\n    return float(np.mean(x))"))["output"]
+
+
+@pytest.mark.parametrize(
+    "mean, said",
+    [
+        ("def mean(x):\n    raise NotImplementedError()", "`mean` is not done yet: it still raises NotImplementedError."),
+        ("def mean(x):\n    return y / 2", "`mean` raised NameError: name 'y' is not defined (cell 3, line 2)."),
+        ("def average(x):\n    return 1", "There is no `mean` in the notebook. Was it renamed or deleted"),
+        ("mean = 5", "`mean` is not a function but int."),
+        ("def mean(x, y):\n    return 1", "`mean` raised TypeError: mean() missing 1 required positional argument: 'y'."),
+        ("def mean(x):\n    pass", "Nothing came back (None): is there a `return`? Divide by how many there are."),
+        ("def mean(x):\n    return object()", "`mean` answered, but what it returned is of type object"),
+        ("def mean(x):\n    return np.zeros(10**6)", "`mean` answered, but what it returned is larger than 1 MB."),
+        ("def mean(x:\n    return 1", "There is no `mean` in the notebook."),
+        ("def mean(x):\n    import scipy", "`mean` raised ModuleNotFoundError: scipy may not be used in this assignment"),
+        ("def mean(x):\n    raise SystemExit('bye')", "`mean` raised SystemExit: bye"),
+        ("def mean(x):\n    return input()", "`mean` raised EOFError"),
+    ],
+)  # fmt: skip
+def test_messages_teach(graded, mean, said):
+    result = graded(solved(mean=mean))
+    assert messages(result)["of_two"].startswith(said)
+    assert scores(result) == {"double": 3, "mean": 0, "essay": 0}
+
+
+def test_no_message_holds_the_expected_value(graded):
+    for double in ("def double(x):\n    return x", "def double(x):\n    return 5", "double = 3"):
+        for text in messages(graded(solved(double=double))).values():
+            assert "1975308" not in text
+            assert " 6" not in text
+
+
+def test_a_cell_that_fails_is_told_and_does_not_stop_the_rest(graded):
+    result = graded(notebook("1 / 0", "import numpy as np", "def double(x):\n    return 2 * x", "def mean(x):\n    return np.mean(x)"))
+    assert result["score"] == 5
+    assert result["cells"] == [{"cell": 1, "error": "ZeroDivisionError: division by zero (cell 1, line 1)"}]
+
+
+def test_a_function_that_hangs_costs_its_question(graded):
+    result = graded(solved(mean="def mean(x):\n    while True: pass"))
+    assert scores(result) == {"double": 3, "mean": 0, "essay": 0}
+    assert messages(result)["of_two"] == "`mean` took longer than the 2 s that this question has."
+    assert messages(result)["of_many"].startswith("Not run: an earlier check of this question ended your process")
+
+
+def test_a_function_that_ends_the_process(graded):
+    result = graded(solved(double="def double(x):\n    import os\n    os._exit(0)"))
+    assert scores(result) == {"double": 0, "mean": 2, "essay": 0}
+    assert messages(result)["of_three"] == "`double` ended its process (os._exit, a crash or a kill)."
+
+
+def test_checks_that_passed_before_the_loss_keep_their_points(graded):
+    result = graded(solved(mean="calls = []\ndef mean(x):\n    calls.append(1)\n    if len(x) > 2: import os; os._exit(1)\n    return float(np.mean(x))"))
+    assert scores(result)["mean"] == 1
+
+
+def test_a_cell_that_hangs_is_left_out(graded):
+    result = graded(solved("while True: pass", "z = 1"))
+    assert result["score"] == 5
+    assert result["cells"] == [{"cell": 4, "error": "This cell took longer than 2 s; it was left out from then on."}]
+
+
+def test_a_patched_library_damages_its_own_question_alone(graded):
+    patch = "def double(x):\n    return 2 * x\nnp.mean = np.sum = None"
+    result = graded(solved(double=patch))
+    assert scores(result) == {"double": 3, "mean": 2, "essay": 0}
+
+
+def test_a_later_cell_that_deletes_an_answer(graded):
+    result = graded(solved("del mean"))
+    assert result["score"] == 5
+
+
+def test_the_last_definition_counts(graded):
+    assert scores(graded(solved("def mean(x):\n    return 0")))["mean"] == 0
+
+
+def test_magics_shell_lines_and_await(graded):
+    cells = ["%matplotlib inline\nimport numpy as np\n!rm -rf /\nx = !ls\nhelp?", "%%bash\nrm -rf /", "%%time\ndef double(x):\n    return 2 * x",
+             "import asyncio\nawait asyncio.sleep(0)\ndef mean(x):\n    return np.mean(x)", "get_ipython().run_line_magic('ls', '')\ndisplay(1)",
+             "y = 7\nz = (y\n % 4)\nassert z == 3"]  # fmt: skip
+    result = graded(notebook(*cells))
+    assert result["score"] == 5
+    assert result["cells"] == []
+
+
+def test_output_is_kept_to_a_limit(graded):
+    result = graded(solved("for _ in range(3000):\n    print('x' * 1000)", "print('unseen')"))
+    assert result["score"] == 5
+    assert result["output"].startswith("xxx")
+    assert len(result["output"]) <= 20_002
+
+
+def test_output_memory_is_capped():
+    output = session.Output()
+    for _ in range(50):
+        output.add(b"x" * 65536)
+    assert len(output._data) == session.OUTPUT_LIMIT == 1_000_000
+    assert output.dropped == 50 * 65536 - 1_000_000
+
+
+def test_text_from_outside_is_cleaned(graded):
+    result = graded(solved("print('a\\x1b[31mb\\x00c\\u202ed')", "raise ValueError('\\ud800\\x1b')"))
+    json.dumps(result, ensure_ascii=False).encode()  # no half surrogate
+    assert "\x1b" not in json.dumps(result, ensure_ascii=False)
+    assert result["output"].splitlines()[0] == "a[31mbcd"
+
+
+def test_a_check_that_stumbles_is_told_to_the_instructor(tmp_path):
+    from course_cnn.grading.assignment import Assignment
+    from course_cnn.grading.grade import fork_server, grade_bytes
+    from tests.grading.conftest import CHECKS, make_assignment
+
+    checks = CHECKS.replace("expect_close(answers.mean(x), x.mean()", "expect_close(answers.mean(x) + 0, x.mean()")
+    assignment = Assignment(make_assignment(tmp_path / "tiny", checks=checks))
+    with fork_server(assignment) as server:
+        book = solved(mean="def mean(x):\n    return 'a'")
+        result = grade_bytes(assignment, server, "s", "x", json.dumps(book).encode(), seed=0)
+    (test,) = (t for t in result["tests"] if t["name"] == "of_many")
+    assert not test["passed"]
+    assert test["message"] == "This check could not make sense of what your answer returned."
+    assert test["problem"].startswith("TypeError: can only concatenate str")
+
+
+def test_answers_in_words_are_kept_for_the_marker(graded):
+    text = cell("### Answer: essay\nBecause <b>I</b> say so.", "markdown")
+    book = solved()
+    book["cells"].append(text)
+    (essay,) = (q for q in graded(book)["questions"] if q["manual"])
+    assert (essay["answer"], essay["max_score"], essay["status"]) == ("Because <b>I</b> say so.", 4, "needs manual grade")
+
+
+def test_unreadable_is_a_result(graded):
+    result = graded(b"not a notebook")
+    assert (result["status"], result["score"], result["max_score"]) == ("could not be graded", 0, 9)
+    assert "is not a complete notebook" in result["reason"]
+
+
+@pytest.mark.parametrize("layer", ["process", "folder", "limits", "network", "user", "namespaces"])
+def test_layers_are_reported(graded, layer):
+    assert graded(solved())["isolation"][layer] in (True, False)
+
+
+def test_arguments_may_be_larger_than_answers(tmp_path):
+    from course_cnn.grading.assignment import Assignment
+    from course_cnn.grading.grade import fork_server, grade_bytes
+    from tests.grading.conftest import CHECKS, make_assignment
+
+    checks = CHECKS.replace("size=7", "size=700_000")
+    assignment = Assignment(make_assignment(tmp_path / "tiny", checks=checks))
+    with fork_server(assignment) as server:
+        result = grade_bytes(assignment, server, "s", "x", json.dumps(solved()).encode(), seed=0)
+    assert scores(result)["mean"] == 2
+
+
+def test_needed_cells_are_found_through_what_they_use():
+    from course_cnn.grading.worker import _parse, _touchy, needed
+
+    cells = ["import numpy as np", "def helper(x):\n    return np.sum(x)", "def f(x):\n    return helper(x)", "g = 5",
+             "for i in range(3):\n    k = i", "f.note = 1", "with open(p) as h: pass", "syntax error here", "del g"]  # fmt: skip
+    trees = [_parse(source, number) for number, source in enumerate(cells, 1)]
+    assert needed(trees, ["f"]) == [1, 2, 3]
+    assert needed(trees, ["g"]) == [4]
+    assert needed(trees, ["k", "h"]) == [5, 7]
+    assert needed(trees, ["nothing"]) == []
+    touchy = [number for number, tree in enumerate(trees, 1) if not isinstance(tree, BaseException) and _touchy(tree)]
+    assert touchy == [6, 9]
+    assert np.all([not isinstance(tree, BaseException) for tree in trees[:7]])
