@@ -1,6 +1,6 @@
-"""The command `course-cnn`. So far it has `doctor`, which looks at the machine and says what is missing and what to do.
+"""The command `course-cnn`: `doctor` is here, grading in `grading.commands`.
 
-Whatever a package does when it is imported, the doctor reports it in a line: nothing here is imported before it is
+The doctor looks at the machine and says what is missing and what to do. Whatever a package does when it is imported, the doctor reports it in a line: nothing here is imported before it is
 needed, and nothing beyond the standard library is needed.
 """
 
@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 import course_cnn
+from course_cnn.grading import commands as grading
 
 GB = 1e9
 
@@ -41,6 +42,7 @@ def main(argv=None):
     )  # fmt: skip
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     doctor.set_defaults(command=_doctor)
+    grading.add(commands)
     arguments = parser.parse_args(argv)
     return arguments.command(arguments)
 
