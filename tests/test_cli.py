@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 import course_cnn
-from course_cnn import cli
+from course_cnn import cli, doctor
 
 WORKING = {"works": True, "gpus": [], "cuda_build": True, "log": "I0000 x.cc:31] Cannot dlopen some GPU libraries."}
 
 
 @pytest.fixture(scope="module")
 def report():
-    return cli.examine()
+    return doctor.examine()
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def told(monkeypatch, report):
     """Let `doctor` print this report, changed, and return (exit code, what it printed)."""
 
     def tell(capsys, *words, **changes):
-        monkeypatch.setattr(cli, "examine", lambda: {**report, **changes})
+        monkeypatch.setattr(doctor, "examine", lambda: {**report, **changes})
         code = cli.main(["doctor", *words])
         return code, capsys.readouterr().out
 
@@ -96,7 +96,7 @@ def versions(monkeypatch, **known):
 def test_packages_outside_their_range_are_required(monkeypatch):
     versions(monkeypatch, keras="2.15.0", numpy=None, jupyterlab=None)
     todo = []
-    core, extras = cli._packages(todo)
+    core, extras = doctor._packages(todo)
     assert {p["name"] for p in core if not p["ok"]} == {"keras", "numpy"}
     assert "jupyterlab" in {p["name"] for p in extras["lab"] if not p["ok"]}
     (required, sentence), *others = todo
@@ -104,7 +104,7 @@ def test_packages_outside_their_range_are_required(monkeypatch):
     assert "keras >=3.12,<4 (here: 2.15.0)" in sentence
     assert "numpy >=1.26 (here: missing)" in sentence
     assert (False, 'To open the lectures in JupyterLab: pip install -e ".[lab]".') in others
-    assert cli._listed(extras["lab"]).startswith("optional, wants jupyterlab")
+    assert doctor._listed(extras["lab"]).startswith("optional, wants jupyterlab")
 
 
 def test_course_not_installed(monkeypatch):
@@ -114,8 +114,8 @@ def test_course_not_installed(monkeypatch):
     monkeypatch.setattr(metadata, "requires", gone)
     monkeypatch.setattr(metadata, "metadata", gone)
     todo = []
-    assert cli._packages(todo) == ([], {})
-    assert cli._python(todo)["ok"] is None
+    assert doctor._packages(todo) == ([], {})
+    assert doctor._python(todo)["ok"] is None
     assert todo == [(True, "Install the course, in its folder: pip install -e .")]
 
 
@@ -123,27 +123,27 @@ def test_without_packaging(monkeypatch):
     monkeypatch.setitem(sys.modules, "packaging.requirements", None)
     monkeypatch.setitem(sys.modules, "packaging.specifiers", None)
     todo = []
-    assert cli._packages(todo) == ([], {})
+    assert doctor._packages(todo) == ([], {})
     assert todo[0][0]
-    assert cli._satisfies("1", ">=1") is None
+    assert doctor._satisfies("1", ">=1") is None
 
 
 def test_old_python_is_required_to_change(monkeypatch):
-    monkeypatch.setattr(cli.platform, "python_version", lambda: "3.9.1")
+    monkeypatch.setattr(doctor.platform, "python_version", lambda: "3.9.1")
     todo = []
-    assert cli._python(todo)["ok"] is False
+    assert doctor._python(todo)["ok"] is False
     assert todo == [(True, "Use a Python >=3.11; this one is 3.9.1.")]
 
 
 def test_broken_tensorflow_is_a_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "course_cnn._tensorflow", None)
     todo = []
-    found = cli._tensorflow(todo)
+    found = doctor._tensorflow(todo)
     assert not found["works"]
     assert todo[0][0]
     assert "does not import (ModuleNotFoundError" in todo[0][1]
-    assert cli._gpu(todo, found)["why"] == "TensorFlow does not import"
-    assert cli._backend(found) == found["why"]
+    assert doctor._gpu(todo, found)["why"] == "TensorFlow does not import"
+    assert doctor._backend(found) == found["why"]
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_hub_says_why_not(monkeypatch, error, why, remedy):
     def fail(name):
         raise error
 
-    monkeypatch.setattr(cli.importlib, "import_module", fail)
+    monkeypatch.setattr(doctor.importlib, "import_module", fail)
     todo = []
-    found = cli._hub(todo)
+    found = doctor._hub(todo)
     assert not found["works"]
     assert why in found["why"]
     ((required, sentence),) = todo
@@ -173,17 +173,17 @@ def machine(monkeypatch):
     """Pretend to be a machine: its system, and what nvidia-smi answers (None: there is none)."""
 
     def pretend(system="Linux", smi=None, code=0):
-        monkeypatch.setattr(cli.platform, "system", lambda: system)
-        monkeypatch.setattr(cli.shutil, "which", lambda name: smi and "/bin/nvidia-smi")
+        monkeypatch.setattr(doctor.platform, "system", lambda: system)
+        monkeypatch.setattr(doctor.shutil, "which", lambda name: smi and "/bin/nvidia-smi")
         answer = SimpleNamespace(stdout=smi, stderr="", returncode=code)
-        monkeypatch.setattr(cli.subprocess, "run", lambda *words, **settings: answer)
+        monkeypatch.setattr(doctor.subprocess, "run", lambda *words, **settings: answer)
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     return pretend
 
 
 def test_gpu_that_works():
-    assert cli._gpu([], {**WORKING, "gpus": ["/physical_device:GPU:0"]})["works"]
+    assert doctor._gpu([], {**WORKING, "gpus": ["/physical_device:GPU:0"]})["works"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_gpu_that_works():
 def test_no_gpu_says_why(machine, system, smi, code, changes, why, remedy):
     machine(system, smi, code)
     todo = []
-    found = cli._gpu(todo, {**WORKING, **changes})
+    found = doctor._gpu(todo, {**WORKING, **changes})
     assert not found["works"]
     assert why in found["why"]
     assert len(todo) == (remedy is not None)
@@ -214,20 +214,20 @@ def test_hidden_gpu_and_silent_driver(machine, monkeypatch):
     def hang(*words, **settings):
         raise subprocess.TimeoutExpired("nvidia-smi", 20)
 
-    monkeypatch.setattr(cli.subprocess, "run", hang)
-    assert "does not answer" in cli._no_gpu(WORKING)[0]
+    monkeypatch.setattr(doctor.subprocess, "run", hang)
+    assert "does not answer" in doctor._no_gpu(WORKING)[0]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert cli._no_gpu(WORKING)[0] == "CUDA_VISIBLE_DEVICES='-1' hides every GPU"
+    assert doctor._no_gpu(WORKING)[0] == "CUDA_VISIBLE_DEVICES='-1' hides every GPU"
 
 
 def test_memory_and_disk(monkeypatch):
-    assert cli._memory() > 1e8
-    monkeypatch.setattr(cli.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
+    assert doctor._memory() > 1e8
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: SimpleNamespace(free=1e9))
     todo = []
-    cli._hardware(todo)
+    doctor._hardware(todo)
     assert "1.0 GB are left" in todo[0][1]
     monkeypatch.delattr(os, "sysconf")
-    assert cli._memory() is None
+    assert doctor._memory() is None
 
 
 def test_data_sets_here_missing_and_broken(monkeypatch):
@@ -236,8 +236,8 @@ def test_data_sets_here_missing_and_broken(monkeypatch):
     one = SimpleNamespace(name="mnist", state="missing", where="http://x", size=11_000_000)
     monkeypatch.setattr(datasets, "status", lambda: [one, SimpleNamespace(name="d", state="here", where="/y", size=0)])
     todo = []
-    found = cli._data(todo)
-    assert [cli._place(one) for one in found["sets"]] == ["not here, 11 MB from http://x", "here, /y"]
+    found = doctor._data(todo)
+    assert [doctor._place(one) for one in found["sets"]] == ["not here, 11 MB from http://x", "here, /y"]
     assert todo[0][1].startswith("mnist")
     assert not todo[0][0]
 
@@ -245,7 +245,7 @@ def test_data_sets_here_missing_and_broken(monkeypatch):
         raise OSError("gone")
 
     monkeypatch.setattr(datasets, "status", fail)
-    assert cli._data([])["why"] == "OSError: gone"
+    assert doctor._data([])["why"] == "OSError: gone"
 
 
 def test_module_and_version():

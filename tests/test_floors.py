@@ -16,10 +16,10 @@ FLOORS = {
     "layers": 2, "plots": 2, "animate": 2, "augment": 2,
     "zoo": 3, "training": 3,
     "transfer": 4, "report": 5,
-    "cli": 9, "__main__": 10,
+    "grading": 6, "doctor": 6, "cli": 9, "__main__": 10,
 }  # fmt: skip
 SAME_FLOOR = {("shapes", "_checks")}
-NO_TENSORFLOW = {"shapes", "_checks", "_progress", "scratch", "datasets", "classical", "plots", "animate"}
+NO_TENSORFLOW = {"shapes", "_checks", "_progress", "scratch", "datasets", "classical", "plots", "animate", "grading"}
 
 
 def part(path):

@@ -29,7 +29,7 @@ def requirements(lines):
 
 
 def test_extras():
-    assert set(EXTRAS) == {"gpu", "hub", "lab", "grade", "dev"}
+    assert set(EXTRAS) == {"gpu", "hub", "lab", "grade", "cluster", "bench", "dev"}
     assert PROJECT["requires-python"] == ">=3.11"
 
 
@@ -122,4 +122,7 @@ def test_a_wheel_holds_every_module_and_the_bundled_extractor(tmp_path):
     bundled = ROOT / "data" / "bundled_extractor"
     model = {path.relative_to(bundled).as_posix() for path in bundled.rglob("*") if path.is_file()}
     assert {"saved_model.pb", "model.json", "README.md", "variables/variables.index"} < model
-    assert inside == modules | {f"course_cnn/transfer/bundled_extractor/{name}" for name in model}
+    grading = ROOT / "course_cnn" / "grading"
+    data = {path.relative_to(ROOT).as_posix() for kind in ("*.json", "templates/*.html") for path in grading.glob(kind)}
+    assert "course_cnn/grading/results.schema.json" in data
+    assert inside == modules | data | {f"course_cnn/transfer/bundled_extractor/{name}" for name in model}

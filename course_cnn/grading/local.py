@@ -51,7 +51,7 @@ def check(name, *, checks=None):
     path = Path(checks) if checks else find_checks(name, [Path.cwd(), Path(file).parent])
     if path is None:
         raise _checks.argument_error(
-            "check", f"{name}_checks.py is not here", "Put it beside the notebook, or name it: checks='path/of/the/file.py'",
+            "check", f"{name}_checks.py is not here", "Put it beside the notebook, or name it: checks='folder/file.py'",
             name=name,
         )  # fmt: skip
     print(f"{saved}\n{report(VisibleAssignment(path), check_bytes(path, Path(file).name, data))}")
@@ -122,22 +122,14 @@ def report(assignment, result):
 
 
 def find_checks(name, folders):
-    """`NAME_checks.py` in one of the folders, in a clone of the course above or below them, or in the installed course."""
-    file, places = f"{name}_checks.py", []
-    for folder in folders:
-        places += [
-            folder,
-            *(root / "assignments" / "*" / "starter" for root in (folder / "course-cnn", *folder.parents[:2])),
-        ]
-    for place in places:
-        pattern = (place / file).resolve()
-        found = (
-            sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor))))
-            if "*" in str(place)
-            else [pattern]
-        )
-        if found and found[0].is_file():
-            return found[0]
+    """`NAME_checks.py` in one of the folders, else in a clone of the course that lies there, below or above; or None."""
+    file = f"{name}_checks.py"
+    for folder in map(Path, folders):
+        roots = folder, folder / "course-cnn", *folder.parents[:2]
+        starters = [path for root in roots for path in sorted(root.glob(f"assignments/*/starter/{file}"))]
+        for path in (folder / file, *starters):
+            if path.is_file():
+                return path
     return None
 
 

@@ -16,22 +16,33 @@ PLAIN = (bool, int, float, str, type(None))
 
 def describe(model):
     """Describe a Keras model as plain data; called in the student's process."""
-    graph = getattr(model, "_functional", None) or model
+    nodes = _nodes(model)
     layers = []
-    for layer in graph.layers:
-        nodes = [node for node in layer._inbound_nodes if node in getattr(graph, "_nodes", [node])]
-        inputs = [parent.operation.name for node in nodes for parent in node.parent_nodes]
-        weights = [_place(model, weight) for weight in layer.weights]
+    for layer in (getattr(model, "_functional", None) or model).layers:
+        own = [node for node in layer._inbound_nodes if id(node) in nodes]
         layers.append({
             "kind": type(layer).__name__, "name": layer.name, "config": _plain(layer.get_config()),
-            "output_shape": _shape(layer), "params": layer.count_params(), "inputs": inputs, "uses": len(nodes),
-            "weights": weights,
+            "output_shape": _shape(layer), "params": layer.count_params(), "uses": len(own),
+            "inputs": [parent.operation.name for node in own for parent in node.parent_nodes],
+            "weights": [_place(model, weight) for weight in layer.weights],
         })  # fmt: skip
     return {
         "layers": layers, "input_shape": _plain(getattr(model, "input_shape", None)),
         "output_shape": _plain(getattr(model, "output_shape", None)), "params": model.count_params(),
         "trainable_params": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
     }  # fmt: skip
+
+
+def _nodes(model):
+    """The nodes of the graph that lead to the model's outputs; none where it has no graph."""
+    histories = [tensor._keras_history for tensor in getattr(model, "outputs", None) or ()]
+    stack, found = [history.operation._inbound_nodes[history.node_index] for history in histories], {}
+    while stack:
+        node = stack.pop()
+        if id(node) not in found:
+            found[id(node)] = node
+            stack += node.parent_nodes
+    return found
 
 
 def _place(model, weight):

@@ -9,8 +9,8 @@ import json
 import os
 import re
 import stat
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 LARGEST = 50_000_000  # bytes of a notebook, with the pictures in it
 CELLS, CODE = 10_000, 5_000_000
@@ -23,8 +23,7 @@ class Unreadable(Exception):
     """A file that cannot be graded; the text is the plain sentence for the student."""
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(NamedTuple):
     """One entry of a folder of submissions: a student's name and the notebook's path, or why there is none."""
 
     student: str
@@ -32,8 +31,7 @@ class Submission:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Notebook:
+class Notebook(NamedTuple):
     """The code cells of a notebook, in order, and its text cells with their nbgrader names."""
 
     code: list
