@@ -13,7 +13,7 @@ GPU := $(shell nvidia-smi >/dev/null 2>&1 && echo ,gpu)
 ARGS ?=
 ONLY ?=
 
-.PHONY: help lab test check notebooks bench all doctor clean
+.PHONY: help lab test check notebooks assignments bench all doctor clean
 
 help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,9 @@ check: $(VENV)/.dev-installed  ## lint and fast tests, about two minutes
 
 notebooks: $(VENV)/.dev-installed  ## run every lecture and store its outputs (ONLY=07 for one)
 	$(PY) tools/run_notebooks.py $(ONLY)
+
+assignments: $(VENV)/.dev-installed  ## make the student versions of the assignments anew
+	for folder in assignments/*/; do $(PY) -m course_cnn release $$folder --out $$folder/starter || exit 1; done
 
 bench: $(VENV)/.dev-installed  ## one table of ratios, measured in one run
 	$(PY) -m benchmarks $(ARGS)

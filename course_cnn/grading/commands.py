@@ -161,7 +161,7 @@ def _said(interrupted="Stopped; nothing was written."):
 
     try:
         yield
-    except (AssignmentError, GradingError) as error:
+    except (AssignmentError, GradingError) as error:  # what the user named
         _stderr(f"course-cnn: {error}")
         raise SystemExit(FAILED) from None
     except ModuleNotFoundError as error:

@@ -9,36 +9,44 @@ import contextlib
 import importlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import course_cnn
 
 PACKAGE = Path(course_cnn.__file__).resolve().parent
-BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from course_cnn.grading import forkserver; forkserver.main()"
+_BOOT = "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); from course_cnn.grading import {0}; {0}.main()"
+BOOT, FRESH = _BOOT.format("forkserver"), _BOOT.format("worker")
 KEPT = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYSTEMROOT", "OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+
+
+class SandboxError(RuntimeError):
+    """A worker could not be started: no fault of the student's, whose code has not run yet."""
 
 
 class Started:
     """One worker as the grader holds it: files to write requests to and read responses and output from, and its end."""
 
-    def __init__(self, requests, responses, output, control=None, process=None):
+    def __init__(self, requests, responses, output, control=None, process=None, folder=None):
         self.requests, self.responses, self.output = requests, responses, output
-        self._control, self._process = control, process
+        self._control, self._process, self._folder = control, process, folder
 
     def end(self):
         """End the worker and all it started; return `{"status": …, "reason": …, "layers": {…}}`."""
-        status = {"status": None, "reason": "ended", "layers": {"process": True}}
+        status = {"status": None, "reason": "ended", "layers": {"process": True, "folder": bool(self._folder)}}
         if self._process is not None:
             gone = self._process.poll()
             if gone is None:
                 self._process.kill()
             status["status"] = self._process.wait() if gone is None else gone
             status["reason"] = "ended" if gone is None else "exited"
+            self._folder.cleanup()
         else:
             self._control.settimeout(10)
             with contextlib.suppress(OSError):
@@ -99,6 +107,7 @@ class ForkServer:
         """Start a worker; return a `Started`.
 
         Raises:
+            SandboxError: there is no process to fork from, for a module of `preload` does not import.
             OSError: the system gives no process.
         """
         return self._forked() if self.fork else self._fresh()
@@ -114,10 +123,12 @@ class ForkServer:
                 given = [theirs.fileno(), asked, answered, printing]
                 socket.send_fds(self._socket, [len(text).to_bytes(4, "big")], given)
                 self._socket.sendall(text)
-        except BaseException:
+        except BaseException as error:
             ours.close()
             for descriptor in (ask, answer, printed):
                 os.close(descriptor)
+            if isinstance(error, ConnectionError):
+                raise SandboxError(f"no process to fork workers from; can all of {self.preload} be imported?") from None
             raise
         finally:
             theirs.close()
@@ -138,38 +149,32 @@ class ForkServer:
             )  # fmt: skip
 
     def _fresh(self):
-        code = (
-            "import sys, json; sys.path[:] = json.loads(sys.argv.pop(1)); "
-            "from course_cnn.grading import worker; worker.main()"
-        )
-        command = [sys.executable, "-c", code, json.dumps(_path()), ",".join(self.unavailable), *self.preload]
+        command = [sys.executable, "-c", FRESH, json.dumps(_path()), ",".join(self.unavailable), *self.preload]
+        folder = tempfile.TemporaryDirectory(prefix="course-cnn-worker-", ignore_cleanup_errors=True)
+        home = {"HOME": folder.name, "USERPROFILE": folder.name, "TMPDIR": folder.name, "TEMP": folder.name}
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env=_environment(),
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
+            env=_environment() | home, cwd=folder.name,
+        )  # fmt: skip
         requests, responses = (
-            os.fdopen(os.dup(process.stdin.fileno()), "wb"),
-            os.fdopen(os.dup(process.stdout.fileno()), "rb"),
+            os.fdopen(os.dup(file.fileno()), mode) for file, mode in ((process.stdin, "wb"), (process.stdout, "rb"))
         )
         process.stdin.close()
         process.stdout.close()
-        return Started(requests, responses, process.stderr, process=process)
+        return Started(requests, responses, process.stderr, process=process, folder=folder)
 
 
 def main():
     """Be the fork server: import, then fork a keeper for every request until the grader is gone."""
     from course_cnn.grading import sandbox, worker  # noqa: F401  the worker's code is loaded once, here
 
-    connection = socket.socket(fileno=int(sys.argv[2]))
+    connection = socket.socket(fileno=int(sys.argv[1]))
+    os.environ["HOME"] = home = tempfile.mkdtemp(prefix="course-cnn-home-")  # Keras and matplotlib write there
     quiet = os.open(os.devnull, os.O_WRONLY)
     loud = os.dup(2)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)  # TensorFlow greets on file descriptor 2
-    for name in sys.argv[3:]:
+    for name in sys.argv[2:]:
         importlib.import_module("course_cnn._tensorflow" if name == "tensorflow" else name)
     os.dup2(loud, 2)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the system
@@ -183,14 +188,15 @@ def main():
             sandbox.keep(socket.socket(fileno=control), *pipes, options)
         for descriptor in (control, *pipes):
             os.close(descriptor)
+    shutil.rmtree(home, ignore_errors=True)
 
 
 def _environment():
     """What workers find in their environment: nothing of the instructor's."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return {
-        **kept, "COURSE_CNN_GRADING": str(os.getpid()), "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": "-1", "PYTHONUTF8": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "HOME": os.path.sep,
+        **kept, "COURSE_CNN_GRADING": str(os.getpid()), "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": "-1",
+        "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
     }  # fmt: skip
 
 

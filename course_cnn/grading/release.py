@@ -13,6 +13,7 @@ from pathlib import Path
 from course_cnn.grading import files, grade
 from course_cnn.grading import source as sources
 from course_cnn.grading.assignment import Assignment
+from course_cnn.grading.forkserver import SandboxError
 from course_cnn.grading.source import AssignmentError
 
 CHECKS = "{name}_checks.py"
@@ -82,7 +83,10 @@ def sources_of_check(name):
 
 def _graded(assignment, server, notebook, seed):
     data = json.dumps(notebook).encode()
-    return grade.grade_bytes(assignment, server, "reference", assignment.source.name, data, seed=seed)
+    try:
+        return grade.grade_bytes(assignment, server, "reference", assignment.source.name, data, seed=seed)
+    except SandboxError as error:
+        raise AssignmentError(f"No worker starts for this assignment: {error} (preload in assignment.toml).") from None
 
 
 def _full_marks(assignment, result):

@@ -9,7 +9,7 @@ import time
 
 from course_cnn.grading import wire
 from course_cnn.grading.checks import AnswerError, Failed, WorkerLost
-from course_cnn.grading.forkserver import clean
+from course_cnn.grading.forkserver import SandboxError, clean
 from course_cnn.grading.models import ModelAnswer
 from course_cnn.grading.worker import ANSWER_LIMIT, REQUEST_LIMIT
 
@@ -22,10 +22,6 @@ ENDINGS = {
     "SIGKILL": "was killed, or took more memory or processor time than allowed",
     "SIGSEGV": "crashed (a segmentation fault; endless recursion does that)",
 }
-
-
-class SandboxError(RuntimeError):
-    """A worker could not be started: no fault of the student's, whose code has not run yet."""
 
 
 class Worker:

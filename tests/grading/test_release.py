@@ -25,7 +25,10 @@ def test_what_is_written(tiny, tmp_path):
     book = json.loads((tmp_path / "out" / "tiny.ipynb").read_text())
     nbformat.validate(nbformat.from_dict(book))
     texts = [c["source"] for c in book["cells"]]
-    assert 'def double(x):\n    """Return twice x, a number or an array."""\n    # YOUR CODE HERE\n    raise NotImplementedError()' in texts
+    assert (
+        'def double(x):\n    """Return twice x, a number or an array."""\n    # YOUR CODE HERE\n    raise NotImplementedError()'
+        in texts
+    )
     assert "### Answer: essay\n\nYOUR ANSWER HERE" in texts
     assert texts[-1].endswith('grading.check("tiny")')
     checks = load_checks(tmp_path / "out" / "tiny_checks.py")
@@ -92,6 +95,11 @@ def test_a_check_that_raises(tmp_path):
     refused(tmp_path, "check 'of_many' raises with the reference solution: NameError.*checks.py, line", checks=bad)
 
 
+def test_a_module_to_preload_that_does_not_import(tmp_path):
+    toml = TOML.replace("unavailable", 'preload = ["numpy", "no_such_module"]\nunavailable')
+    refused(tmp_path, r"No worker starts for this assignment: .*preload in assignment\.toml", toml=toml)
+
+
 def test_a_cell_of_the_reference_that_raises(tmp_path):
     cells = [cell("import numpy as np"), cell(DOUBLE), cell(MEAN), cell(ESSAY, "markdown"), cell("1 / 0")]
     refused(tmp_path, "Code cell 4 of the reference solution goes wrong: ZeroDivisionError", cells=cells)
@@ -125,7 +133,11 @@ def test_a_broken_assignment_is_found_and_said(tmp_path, change, match):
 
 def test_missing_files(tmp_path):
     folder = make_assignment(tmp_path / "tiny")
-    for name, match in (("checks.py", "is missing"), ("assignment.toml", "cannot be read"), ("tiny.ipynb", "must hold one source")):
+    for name, match in (
+        ("checks.py", "is missing"),
+        ("assignment.toml", "cannot be read"),
+        ("tiny.ipynb", "must hold one source"),
+    ):
         text = (folder / name).read_text()
         (folder / name).unlink()
         with pytest.raises(AssignmentError, match=match):
@@ -139,12 +151,20 @@ def test_missing_files(tmp_path):
 
 
 def test_a_visible_check_that_needs_a_hidden_one(tmp_path):
-    leaky = CHECKS.replace('expect_close(answers.mean([1.0, 2.0])', "of_many\n    expect_close(answers.mean([1.0, 2.0])")
+    leaky = CHECKS.replace(
+        "expect_close(answers.mean([1.0, 2.0])", "of_many\n    expect_close(answers.mean([1.0, 2.0])"
+    )
     refused(tmp_path, "a visible check uses the hidden check 'of_many'", checks=leaky)
 
 
 def test_a_solution_line_repeated_in_a_given_cell_is_the_authors_choice_elsewhere_it_is_refused(tmp_path):
-    cells = [cell("import numpy as np"), cell(DOUBLE), cell(MEAN), cell(ESSAY, "markdown"), cell("x = 3\ntwice_as_much = 2 * x")]
+    cells = [
+        cell("import numpy as np"),
+        cell(DOUBLE),
+        cell(MEAN),
+        cell(ESSAY, "markdown"),
+        cell("x = 3\ntwice_as_much = 2 * x"),
+    ]
     release(make_assignment(tmp_path / "tiny", cells=cells), tmp_path / "out")
 
 
@@ -156,7 +176,11 @@ def test_the_source_is_never_overwritten(tiny):
 
 
 def test_indented_solutions_keep_their_indentation():
-    book = {"cells": [cell("if True:\n    for i in x:\n        ### BEGIN SOLUTION\n        y = i\n        ### END SOLUTION")]}
+    book = {
+        "cells": [
+            cell("if True:\n    for i in x:\n        ### BEGIN SOLUTION\n        y = i\n        ### END SOLUTION")
+        ]
+    }
     (only,) = source.student_notebook(book)["cells"]
     assert only["source"] == "if True:\n    for i in x:\n        # YOUR CODE HERE\n        raise NotImplementedError()"
 
@@ -168,7 +192,10 @@ def test_a_cell_of_hidden_tests_alone_goes_whole():
 
 def test_the_command(tiny, tmp_path, capsys):
     assert main(["release", str(tiny), "--out", str(tmp_path / "out")]) == 0
-    assert capsys.readouterr().out.splitlines() == [f"wrote {tmp_path}/out/tiny.ipynb", f"wrote {tmp_path}/out/tiny_checks.py"]
+    assert capsys.readouterr().out.splitlines() == [
+        f"wrote {tmp_path}/out/tiny.ipynb",
+        f"wrote {tmp_path}/out/tiny_checks.py",
+    ]
     (tiny / "checks.py").write_text("")
     with pytest.raises(SystemExit) as caught:
         main(["release", str(tiny), "--out", str(tmp_path / "other")])
