@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks import measure, pytorch
+from benchmarks import grading, measure, pytorch
+
+PARTS = ("library", "grading")
 
 
 def main(arguments=None):
     options = _options(arguments)
-    rounds, seconds, starts, patience = (3, 0.1, 5, 1) if options.quick else (21, 0.15, 15, 20)
     try:
-        head, rows = run(rounds, seconds, starts, patience, options.threads)
+        head, rows = run(options)
     except KeyboardInterrupt:
         print("Stopped. Nothing is left running.", file=sys.stderr)
         return 130
@@ -32,16 +33,32 @@ def main(arguments=None):
     return int(options.strict and any(row.met is False for row in rows))
 
 
-def run(rounds, seconds, starts, patience, threads):
-    """Measure everything. Returns (what the machine is, [Row, …])."""
+def run(options):
+    """Measure what is asked for. Returns (what the machine is, [Row, …])."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    head = {
+        "processor": _processor(), "cores": _cores(), "load": load, "threads": options.threads,
+        "python": platform.python_version(), "notes": [],
+    }  # fmt: skip
+    rows, columns = [], (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        for measured in (_library, _grading):
+            if options.only in (None, measured.__name__[1:]):
+                task = progress.add_task("starting", total=None)
+                rows.extend(measured(options, head, progress, task))
+                progress.remove_task(task)
+    return head, rows
+
+
+def _library(options, head, progress, task):
+    """Measure the library against TensorFlow, Keras and PyTorch; yield the Rows, add to `head`."""
+    rounds, seconds, starts, patience = (3, 0.1, 5, 1) if options.quick else (21, 0.15, 15, 20)
+    threads = options.threads
     pins = {name: os.environ[name] for name in measure.PINS if name in os.environ}
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with contextlib.ExitStack() as stack:
-        progress = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
         torch_rounds = len(measure.TRAINING) * rounds
         steps = len(measure.SHAPES) * rounds + rounds + 1 + starts + 1 + rounds + torch_rounds + rounds
-        task = progress.add_task("starting the libraries", total=steps)
+        progress.update(task, description="starting the libraries", total=steps)
 
         def part(name):
             progress.update(task, description=name)
@@ -55,53 +72,62 @@ def run(rounds, seconds, starts, patience, threads):
                 remark: stack.enter_context(measure.worker("torch", threads=threads, passive=bool(remark)))
                 for remark in ("", "\nthreads sleep")
             }
+        else:
+            head["notes"].append(f"PyTorch is not installed, so there is nothing to compare with: {pytorch.INSTALL}")
         ours, about = {"": numpy}, numpy({})
         if pins:
             pinned = stack.enter_context(measure.worker("numpy", threads=threads, pinned=True))
             ours["\nBLAS as set here"] = pinned
             about["pinned_blas"] = pinned({})["blas"]
-        head = {"processor": _processor(), "cores": _cores(), "load": load, "pins": pins, "threads": threads, **about}
+        head |= {"pins": pins, **about}
         step = part("scratch and TensorFlow in turns")
         timing = dict(rounds=rounds, seconds=seconds, step=step)
-        rows = [r for shape in measure.SHAPES for r in measure.against_tensorflow(shape, ours, tensorflow, **timing)]
+        for shape in measure.SHAPES:
+            yield from measure.against_tensorflow(shape, ours, tensorflow, **timing)
         part("the seven loops")
-        rows.append(measure.against_loops(measure.SHAPES[0], numpy, patience=patience, **timing))
+        yield measure.against_loops(measure.SHAPES[0], numpy, patience=patience, **timing)
         part("matrix products")
         libraries = {"numpy": numpy, "tensorflow": tensorflow, **({"torch": torch[""]} if torch else {})}
         head["matmul_flops"] = peaks = measure.matmul_peak(libraries, **timing)
         for network, images, targets in measure.TRAINING:
             part(f"training {network}")
-            rows.extend(measure.training(network, images, targets, tensorflow, torch, max(peaks.values()), **timing))
+            yield from measure.training(network, images, targets, tensorflow, torch, max(peaks.values()), **timing)
         part("inference")
-        rows.append(measure.inference(*measure.TRAINING[0][:2], tensorflow, **timing))
+        yield measure.inference(*measure.TRAINING[0][:2], tensorflow, **timing)
         part("starting Python")
-        rows.append(measure.import_time(rounds=starts, step=step))
-    return head, rows
+        yield measure.import_time(rounds=starts, step=step)
+
+
+def _grading(options, head, progress, task):
+    """Measure the autograder, against nbgrader where it is; yield the Rows, add to `head`."""
+    if not grading.available():
+        head["notes"].append(f"The autograder is not measured; it needs more packages: {grading.OURS}")
+        return
+    nbgrader = grading.command(options.nbgrader)
+    head["nbgrader"] = grading.version(nbgrader) if nbgrader else None
+    head["notes"] += grading.notes(nbgrader)
+    progress.update(task, total=grading.steps(options.quick))
+    yield from grading.rows(
+        nbgrader, quick=options.quick, step=lambda: progress.advance(task),
+        part=lambda name: progress.update(task, description=name),
+    )  # fmt: skip
 
 
 def show(head, rows, console):
     """Print what the machine is and the table."""
     console.print(f"{head['processor']}, {head['cores']} cores; Python {head['python']}", highlight=False)
-    console.print(f"NumPy {head['numpy']} with {head['blas']}", highlight=False)
-    libraries = f"TensorFlow {head['tensorflow']}, Keras {head['keras']}, PyTorch {head['torch'] or 'not installed'}"
-    console.print(f"{libraries}, on the processor, {head['threads']} threads", highlight=False)
-    products = ", ".join(f"{library} {flops / 1e9:.0f}" for library, flops in head["matmul_flops"].items())
-    console.print(f"Peak, products of large float32 matrices, GFLOP/s: {products}", highlight=False)
-    if head["pins"]:
-        pins = " ".join(f"{name}={value}" for name, value in head["pins"].items())
-        console.print(
-            f"This shell sets {pins}, which holds NumPy's BLAS and not TensorFlow. Removed for the rows with a target; "
-            f"kept for the rows 'BLAS as set here', with {head['pinned_blas']}.",
-            style="yellow", highlight=False,
-        )  # fmt: skip
+    if "numpy" in head:
+        _show_libraries(head, console)
+    if "nbgrader" in head:
+        console.print(head["nbgrader"] or "nbgrader not installed", highlight=False)
     if head["load"] is not None and head["load"] > 0.5 * head["cores"]:
         console.print(
             f"The machine is busy (load average {head['load']:.1f} on {head['cores']} cores): expect wide ranges. "
             "Repeat when it is quiet.", style="yellow", highlight=False,
         )  # fmt: skip
     table = Table(
-        caption="ratio: ours / reference, or reference / ours where the target is ≥; the middle round and, in "
-        "parentheses, the smallest and largest of all rounds",
+        caption="ratio: ours / reference, or reference / ours where the target is ≥ or the ratio has a ×; the middle "
+        "round and, in parentheses, the smallest and largest of all rounds",
         box=box.SIMPLE,
         pad_edge=False,
         collapse_padding=True,
@@ -121,10 +147,22 @@ def show(head, rows, console):
             "Training rows: also images per second and the share of the highest peak above that the step's "
             "multiply-adds reach.", highlight=False,
         )  # fmt: skip
-    if not all(row.reference for row in rows):
+    for note in head["notes"]:
+        console.print(note, style="yellow", highlight=False, soft_wrap=True)
+
+
+def _show_libraries(head, console):
+    console.print(f"NumPy {head['numpy']} with {head['blas']}", highlight=False)
+    libraries = f"TensorFlow {head['tensorflow']}, Keras {head['keras']}, PyTorch {head['torch'] or 'not installed'}"
+    console.print(f"{libraries}, on the processor, {head['threads']} threads", highlight=False)
+    products = ", ".join(f"{library} {flops / 1e9:.0f}" for library, flops in head["matmul_flops"].items())
+    console.print(f"Peak, products of large float32 matrices, GFLOP/s: {products}", highlight=False)
+    if head["pins"]:
+        pins = " ".join(f"{name}={value}" for name, value in head["pins"].items())
         console.print(
-            f"PyTorch is not installed, so there is nothing to compare with: {pytorch.INSTALL}", style="yellow",
-            highlight=False, soft_wrap=True,
+            f"This shell sets {pins}, which holds NumPy's BLAS and not TensorFlow. Removed for the rows with a target; "
+            f"kept for the rows 'BLAS as set here', with {head['pinned_blas']}.",
+            style="yellow", highlight=False,
         )  # fmt: skip
 
 
@@ -140,11 +178,16 @@ def _side(row, times):
 
 def _ratio(row):
     ratios, middle = row.ratios, row.middle
+    if row.rule == "seconds":
+        return f"({_time(min(row.ours))}–{_time(max(row.ours))})"
     if not ratios:
         return "–"
-    low, shown, high = (f"{r:.0f}" if r >= 100 else f"{r:.2f}" for r in (min(ratios), ratios[middle], max(ratios)))
+    low, shown, high = (
+        f"{r:.{0 if r >= 100 else 2 if r >= 0.1 else 3}f}" for r in (min(ratios), ratios[middle], max(ratios))
+    )
     extra = f"{1000 * row.differences[middle]:+.0f} ms\n" if row.rule == "seconds more" else ""
-    return f"{extra}{shown}\n({low}–{high})"
+    times = "×" if row.rule == "times faster" and row.target is None else ""
+    return f"{extra}{shown}{times}\n({low}–{high})"
 
 
 def _target(row):
@@ -154,6 +197,7 @@ def _target(row):
         "at most": f"≤ {row.target:g}",
         "times faster": f"≥ {row.target:g}",
         "seconds more": f"< {1000 * row.target:g} ms",
+        "seconds": f"≤ {1000 * row.target:g} ms",
     }[row.rule]
 
 
@@ -179,12 +223,20 @@ def _options(arguments):
         "measurements from this run; targets are reported, not enforced.",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds, the loops on part of an image: a rough look"
+        "--quick", action="store_true", help="fewer rounds and submissions, the loops on part of an image: a rough look"
     )
     parser.add_argument("--json", action="store_true", help="print JSON with all rounds instead of the table")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a target is missed")
     parser.add_argument("--threads", type=int, default=2, help="threads for NumPy and for TensorFlow (default: 2)")
+    parser.add_argument("--only", choices=PARTS, help="measure one part: the library, or the autograder")
+    parser.add_argument(
+        "--nbgrader", metavar="PATH", help="nbgrader's command, to compare the autograder with (default: NBGRADER in "
+        "the environment, else the one beside this Python or on the path)",
+    )  # fmt: skip
     options = parser.parse_args(arguments)
+    options.nbgrader = options.nbgrader or os.environ.get("NBGRADER")
+    if options.nbgrader and not grading.command(options.nbgrader):
+        parser.error(f"--nbgrader or NBGRADER must name nbgrader's command; there is none at {options.nbgrader}")
     if options.threads < 1:
         parser.error(f"--threads must be at least 1, not {options.threads}")
     return options

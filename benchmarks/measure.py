@@ -21,7 +21,7 @@ TRAINING = (
 TRIAL = 3  # rounds in which the fastest way of running PyTorch is found
 PEAK_SIZE = 2048  # rows and columns of the matrices whose product tells what the processor can do
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # they choose the processor that NumPy's BLAS computes for
-RULES = ("at most", "times faster", "seconds more")
+RULES = ("at most", "times faster", "seconds more", "seconds")
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Row:
     """One comparison: the seconds of both sides, round by round, and the target.
 
     rule: "at most", ours / reference <= target; "times faster", reference / ours >= target; "seconds more",
-    ours - reference < target, where the ratio is ours / reference. Without a target, or without a reference, whose
-    times are then empty, there is no verdict. Rows of training also have `images` and `flops` of a step, and `peak`,
-    in FLOP/s.
+    ours - reference < target, where the ratio is ours / reference; "seconds", ours <= target, without a reference. In
+    the other rules a row without a reference, whose times are then empty, has no verdict, as one without a target.
+    Rows of training also have `images` and `flops` of a step, and `peak`, in FLOP/s.
     """
 
     what: str
@@ -61,6 +61,8 @@ class Row:
 
     @property
     def met(self):
+        if self.target is not None and self.rule == "seconds":
+            return self.ours[self.middle] <= self.target
         if self.target is None or not self.reference:
             return None
         if self.rule == "seconds more":

@@ -16,7 +16,7 @@ def main(argv=None):
     """
     parser = argparse.ArgumentParser(prog="course-cnn", description="Tools of the course on convolutional networks.")
     parser.add_argument("--version", action="version", version=f"course-cnn {course_cnn.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, prog="course-cnn")
     doctor = commands.add_parser(
         "doctor", help="look at this machine: what is installed, what is missing, what to do",
         description="Look at this machine: packages, TensorFlow, GPU, data sets. Exit code 0 when the course can run, "

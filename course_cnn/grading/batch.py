@@ -12,9 +12,7 @@ import csv
 import hashlib
 import json
 import os
-import secrets
 import time
-from datetime import datetime
 from pathlib import Path
 
 from course_cnn.grading import files
@@ -85,7 +83,7 @@ def grade_folder(folder, handed_in, out, *, jobs=1, scheduler=None, seed=None, f
         state.update(title=assignment.settings.title, feedback=assignment.settings.feedback)
         if todo:
             if seed is not None or "seed" not in state:
-                state["seed"] = secrets.randbelow(2**32) if seed is None else seed
+                state["seed"] = int.from_bytes(os.urandom(4), "big") if seed is None else seed
             state.pop("collected", None)
             files.write_json(out / STATE, state)
             _grade(assignment, handed_in, out, todo, keys, state["seed"], jobs, scheduler, show)
@@ -365,6 +363,8 @@ def _hours_late(times, late):
         raise GradingError(
             "assignment.toml has no [late] table, so times change nothing. Write one, or leave --times out."
         )
+    from datetime import datetime
+
     hours = {}
     with open(times, encoding="utf-8-sig", newline="") as file:
         for number, row in enumerate(csv.DictReader(file), 2):

@@ -89,6 +89,7 @@ def _prepared(digest, files):
                 Path(folder.name, file).write_bytes(content)
             assignment = Assignment(folder.name)
             server = fork_server(assignment)
+            server.boot()
             atexit.register(server.close)
             _kept[digest] = assignment, server
         return _kept[digest]

@@ -20,7 +20,8 @@ def add(commands):
 
     check = commands.add_parser(
         "check", help="run the visible checks on your notebook",
-        description="Run the visible checks on a notebook, in a process of its own. Exit code 0 when all pass, 1 when not.",
+        description="Run the visible checks on your own notebook, in a process of its own. The checks are the NAME_checks.py "
+        "beside it, so use `grade` for other people's work. Exit code 0 when all pass, 1 when not.",
     )  # fmt: skip
     check.add_argument("notebook", help="your notebook, such as convolution.ipynb")
     check.add_argument("--checks", metavar="FILE", help="the NAME_checks.py that came with it (default: beside it)")
@@ -118,14 +119,20 @@ def _feedback(arguments):
     with _said():
         from course_cnn.grading import batch, files, pages
 
-        out, results = Path(arguments.results), []
+        out, count = Path(arguments.results), 0
         state = batch.state_of(out) if (out / batch.STATE).exists() else {}
-        for result in batch.results_of(out):
-            page = pages.feedback_page(result, show_hidden=state.get("feedback", "hidden"))
-            files.write(batch.folder_of(out, result["student"]) / "feedback.html", page)
-            results.append({**result, "output": ""})
-        files.write(out / batch.REPORT, pages.report_page(results, title=state.get("title", "")))
-        print(f"wrote {len(results)} pages feedback.html, and {out / batch.REPORT}")
+
+        def results():
+            """Write a page for each result, and hand it on to the report."""
+            nonlocal count
+            for result in batch.results_of(out):
+                page = pages.feedback_page(result, show_hidden=state.get("feedback", "hidden"))
+                files.write(batch.folder_of(out, result["student"]) / "feedback.html", page)
+                count += 1
+                yield result
+
+        files.write(out / batch.REPORT, pages.report_page(results(), title=state.get("title", "")))
+        print(f"wrote {count} pages feedback.html, and {out / batch.REPORT}")
         return 0
 
 

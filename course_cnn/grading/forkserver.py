@@ -87,7 +87,14 @@ class ForkServer:
         self._lock, self._process, self._socket = threading.Lock(), None, None
 
     def __enter__(self):
+        self.boot()
         return self
+
+    def boot(self):
+        """Let the fork server begin to import while the grader does other things."""
+        if self.fork:
+            with self._lock:
+                self._boot()
 
     def __exit__(self, *_):
         self.close()

@@ -6,6 +6,7 @@ worker, with the cells that define its answers and nothing else; the better of t
 question. Both runs are the student's own code, judged by the same checks.
 """
 
+import contextlib
 import math
 import time
 import traceback
@@ -98,7 +99,7 @@ class Run:
     def __init__(self, assignment, server, notebook, *, seed, hidden):
         self.assignment, self.server, self.notebook = assignment, server, notebook
         self.seed, self.hidden, self.output = seed, hidden, Output()
-        self.end_of_time = None  # the clock starts when the first worker is ready
+        self.spent, self.asking_since = 0.0, None  # seconds the student's processes work; the grader's own do not count
         self.questions, self.tests, self.layers = [], [], {}
         self.worker, self.only = None, None
         self.slices, self.touchy, self.errors, self.lost = {}, set(), {}, {}
@@ -111,10 +112,8 @@ class Run:
                 continue
             tests = self._question(question)
             if self._damaged(question, tests):
-                self._end_worker()
-                again = self._question(question, alone=True)
-                tests = max(tests, again, key=_score)  # the first of equals
-                self._end_worker()
+                with self._apart():
+                    tests = max(tests, self._question(question, alone=True), key=_score)  # the first of equals
             self.tests += tests
             self.questions.append({
                 "name": question.name, "title": question.title, "score": _score(tests),
@@ -130,6 +129,16 @@ class Run:
         both = {**self.errors, **self.lost}
         return [{"cell": number, "error": both[number]} for number in sorted(both)]
 
+    @contextlib.contextmanager
+    def _apart(self):
+        """Put the worker that ran the whole notebook aside, and take it up again afterwards."""
+        whole, self.worker = (self.worker, self.only), None
+        try:
+            yield
+        finally:
+            self._end_worker()
+            self.worker, self.only = whole
+
     def _by_hand(self, question):
         answer = self.notebook.answer(question.name)
         self.questions.append({
@@ -140,7 +149,7 @@ class Run:
 
     def _question(self, question, *, alone=False):
         """Run the checks of a question; after the loss of a worker the rest of them is lost as well."""
-        tests, lost, left = [], None, question.time_limit
+        tests, lost, asked = [], None, _Asked(self, question)
         for check in self.assignment.checks_of(question):
             if check.hidden and not self.hidden:
                 continue
@@ -151,8 +160,6 @@ class Run:
                 except WorkerLost as error:
                     message = lost = f"Your notebook {error}."
                 else:
-                    before = time.monotonic()
-                    asked = _Asked(self, question, before + left)
                     try:
                         check.function(Answers(asked), self._rng(check))
                         passed, message = True, ""
@@ -164,7 +171,6 @@ class Run:
                     except Exception as error:  # a check stumbled over what came; the instructor hears of it
                         message = "This check could not make sense of what your answer returned."
                         problem = _where(error)
-                    left -= time.monotonic() - before
             test = {
                 "question": question.name, "name": check.name, "title": check.title, "hidden": check.hidden,
                 "score": float(check.points) if passed else 0.0, "max_score": float(check.points), "passed": passed,
@@ -184,8 +190,17 @@ class Run:
         return np.random.default_rng([self.seed, zlib.crc32(check.name.encode())])
 
     def _time_left(self):
-        limit = self.assignment.settings.time_limit
-        return limit if self.end_of_time is None else self.end_of_time - time.monotonic()
+        running = 0.0 if self.asking_since is None else time.monotonic() - self.asking_since
+        return self.assignment.settings.time_limit - self.spent - running
+
+    def ask(self, operation, seconds, **message):
+        """Ask the worker and count the time it takes."""
+        self.asking_since = time.monotonic()
+        try:
+            return self.worker.ask(operation, seconds, **message)
+        finally:
+            self.spent += time.monotonic() - self.asking_since
+            self.asking_since = None
 
     def _ready(self, only):
         """Have a worker that has run the notebook, or of it the cells that one question needs."""
@@ -206,11 +221,11 @@ class Run:
 
             try:
                 self.worker, self.only = Worker(self.server, self.output), only
-                if self.end_of_time is None:
-                    self.end_of_time = time.monotonic() + self.assignment.settings.time_limit
-                errors = self.worker.ask(
-                    "run", min(limit, self._time_left()), event=event, cells=self.notebook.code,
-                    skip=sorted(self.lost), questions=self.wanted, only=only,
+                chosen = range(1, len(self.notebook.code) + 1) if only is None else self.slices[only]
+                cells = {str(n): self.notebook.code[n - 1] for n in chosen if n not in self.lost}
+                errors = self.ask(
+                    "run", min(limit, self._time_left()), event=event, cells=cells,
+                    questions={} if self.slices else self.wanted,
                 )  # fmt: skip
             except WorkerLost as error:
                 if running[0]:
@@ -233,7 +248,7 @@ class Run:
         elif isinstance(plan, dict) and not running[0] and not self.slices:  # before the first cell ran
             slices, touchy = plan.get("slices"), plan.get("touchy")
             if isinstance(slices, dict) and isinstance(touchy, list):
-                self.slices = {name: [c for c in cells if self._is_cell(c)] for name, cells in slices.items()}
+                self.slices = {name: sorted({c for c in slices.get(name, ()) if self._is_cell(c)}) for name in self.wanted}
                 self.touchy = {c for c in touchy if self._is_cell(c)}
 
     def _is_cell(self, number):
@@ -250,8 +265,8 @@ class Run:
 class _Asked:
     """The way from a check to the worker: `Answers` and `ModelAnswer` call it; it words what goes wrong."""
 
-    def __init__(self, run, question, deadline):
-        self.run, self.question, self.deadline = run, question, deadline
+    def __init__(self, run, question):
+        self.run, self.question, self.left = run, question, question.time_limit
         self.what = "Your notebook"
 
     def __call__(self, operation, name, args, kwargs):
@@ -260,14 +275,9 @@ class _Asked:
         return self._ask(operation, **message)
 
     def _ask(self, operation, **message):
-        run = self.run
-        seconds = min(self.deadline, run.end_of_time) - time.monotonic()
+        run, before = self.run, self.run.spent
         try:
-            if seconds <= 0:
-                raise run.worker._lose(
-                    f"had no time left (the question has {self.question.time_limit:g} s)", ended=True
-                )
-            value = run.worker.ask(operation, seconds, **message)
+            value = run.ask(operation, max(0.0, min(self.left, run._time_left())), **message)
         except WorkerLost as error:
             if str(error).startswith("took longer than"):
                 limit = self.question.time_limit
@@ -275,6 +285,8 @@ class _Asked:
             raise
         except AnswerError as error:
             raise AnswerError(self._worded(error), kind=error.kind) from None
+        finally:
+            self.left -= run.spent - before
         if isinstance(value, ModelAnswer):
             value._ask = self._model
         return value

@@ -15,6 +15,7 @@ import sys
 import types
 
 from course_cnn.grading import wire
+from course_cnn.grading.models import describe
 
 ANSWER_LIMIT = 1_000_000  # bytes a returned value may have
 REQUEST_LIMIT = 1_000_000_000  # the grader's own messages
@@ -62,16 +63,17 @@ class Student:
         self.responses.write(frame)
         self.responses.flush()
 
-    def do_run(self, cells, skip, questions, only):
-        """Run the cells in order and go on after errors; tell beforehand which cells each question needs."""
-        trees = [_parse(source, number) for number, source in enumerate(cells, 1)]
-        slices = {question: needed(trees, names) for question, names in questions.items()}
-        touchy = [number for number, tree in enumerate(trees, 1) if isinstance(tree, ast.AST) and _touchy(tree)]
-        self._send(wire.pack({"plan": {"slices": slices, "touchy": touchy}}, limit=ANSWER_LIMIT))
+    def do_run(self, cells, questions):
+        """Run cells, {number: source}, in order, and go on after errors; tell first which cells each question needs."""
+        trees = {int(number): _parse(source, number) for number, source in cells.items()}
+        if questions:
+            good = {number: tree for number, tree in trees.items() if isinstance(tree, ast.AST)}
+            parts = {number: (_bound(tree), _used(tree)) for number, tree in good.items()}
+            slices = {question: needed(parts, names) for question, names in questions.items()}
+            touchy = [number for number, tree in good.items() if _touchy(tree)]
+            self._send(wire.pack({"plan": {"slices": slices, "touchy": touchy}}, limit=ANSWER_LIMIT))
         errors = []
-        for number, tree in enumerate(trees, 1):
-            if number in skip or (only is not None and number not in slices[only]):
-                continue
+        for number, tree in trees.items():
             self._send(wire.pack({"cell": number}, limit=ANSWER_LIMIT))
             try:
                 if isinstance(tree, BaseException):
@@ -122,8 +124,6 @@ class Student:
         if module in ("tensorflow", "keras", "jax", "jaxlib") and hasattr(value, "numpy"):
             return value.numpy()
         if "keras" in sys.modules and isinstance(value, sys.modules["keras"].Model):
-            from course_cnn.grading.models import describe
-
             number = len(self.models)
             self.models[number] = value
             return {"keras model": number, **describe(value)}
@@ -162,13 +162,18 @@ def _told(error):
     return f"{type(error).__name__[:80]}: {text}{where}" if text else f"{type(error).__name__[:80]}{where}"
 
 
-def needed(trees, names):
-    """Numbers of the cells that `names` need: those that define them, and what these use in turn."""
+def needed(parts, names):
+    """Numbers of the cells that `names` need: those that define them, and what these use in turn.
+
+    Args:
+        parts: {number of a cell: (names it defines, names it uses)}.
+        names: list of str.
+
+    Example:
+        >>> needed({1: ({"np"}, set()), 2: ({"f"}, {"np", "g"}), 3: ({"g"}, set()), 4: ({"h"}, {"f"})}, ["f"])
+        [1, 2, 3]
+    """
     wanted, found = {*names, "*"}, set()  # "*" is what `from numpy import *` binds: it may bind any name
-    parts = {
-        number: (_bound(tree), _used(tree))
-        for number, tree in enumerate(trees, 1) if isinstance(tree, ast.AST)
-    }  # fmt: skip
     while True:
         more = {number for number, (bound, _) in parts.items() if number not in found and bound & wanted}
         if not more:
@@ -216,10 +221,14 @@ def _bound(tree):
 
 
 def _touchy(tree):
-    """Whether a cell changes more than its own names: sets attributes or items, or calls what could."""
-    for node in ast.walk(tree):
+    """Whether a cell changes more than names of its own: attributes or items of other things, or calls what could."""
+    nodes = list(ast.walk(tree))
+    own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            return True
+            if not (isinstance(node.value, ast.Name) and node.value.id in own):
+                return True
         if isinstance(node, ast.Attribute) and node.attr in TOUCHY:
             return True
         if isinstance(node, ast.Name) and (node.id in TOUCHY or isinstance(node.ctx, ast.Del)):

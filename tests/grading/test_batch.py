@@ -24,7 +24,9 @@ WRONG = "def mean(x):\n    return 0.0"
 def hand_in(folder, **books):
     for student, book in books.items():
         (folder / student).mkdir(parents=True, exist_ok=True)
-        (folder / student / "tiny.ipynb").write_text(book if isinstance(book, str) else json.dumps(book), encoding="utf-8")
+        (folder / student / "tiny.ipynb").write_text(
+            book if isinstance(book, str) else json.dumps(book), encoding="utf-8"
+        )
     return folder
 
 
@@ -55,7 +57,12 @@ def test_a_class(school, tmp_path):
          "reason": "tiny.ipynb is not a complete notebook: its JSON breaks at line 1; download it again and hand it in."},
     ]  # fmt: skip
     assert (tmp_path / "out" / "grades.csv").read_text().splitlines()[0] == "student,score,max_score,status,reason"
-    assert (summary["submissions"], summary["graded_now"], summary["could not be graded"], summary["mean"]) == (3, 3, 1, 4)
+    assert (summary["submissions"], summary["graded_now"], summary["could not be graded"], summary["mean"]) == (
+        3,
+        3,
+        1,
+        4,
+    )
     for student in ("ana", "ben", "cem"):
         jsonschema.validate(result(tmp_path / "out", student), schema())
 
@@ -156,7 +163,9 @@ def test_marks_by_hand_count_and_survive(school, tmp_path):
     assert table(out, "manual.csv")[0]["note"] == "the answer has changed since it was marked"
     (folder / "ana" / "tiny.ipynb").write_text("broken")
     grade_folder(assignment, folder, out)
-    assert [row["points"] for row in table(out, "manual.csv") if row["student"] == "ana"] == ["3.5"]  # never thrown away
+    assert [row["points"] for row in table(out, "manual.csv") if row["student"] == "ana"] == [
+        "3.5"
+    ]  # never thrown away
 
 
 @pytest.mark.parametrize("points", ["5", "-1", "many", "nan", "inf"])
@@ -176,7 +185,9 @@ def test_late_work_loses_what_the_table_says(school, tmp_path):
     assignment, folder = school
     (assignment / "assignment.toml").write_text(LATE)
     times = tmp_path / "times.csv"
-    times.write_text("student,submitted,extension_hours\nana,2026-12-01T14:00:00+01:00,\nben,2026-12-03T12:00:00+01:00,48\n")
+    times.write_text(
+        "student,submitted,extension_hours\nana,2026-12-01T14:00:00+01:00,\nben,2026-12-03T12:00:00+01:00,48\n"
+    )
     out = tmp_path / "out"
     grade_folder(assignment, folder, out, times=times)
     assert [row["score"] for row in table(out)] == ["4.5", "3", "0"]
@@ -342,7 +353,9 @@ def test_killed_twice_in_the_middle_and_resumed(school, tmp_path, number):
         assert not workers_left(process.pid)
         done, before = len(list(out.glob("*/results.json"))), done
         assert before < done < 60
-    run = subprocess.run(command(assignment, folder, "--out", out, "--jobs", 2), capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        command(assignment, folder, "--out", out, "--jobs", 2), capture_output=True, text=True, check=True
+    )
     assert f"63 submissions, {63 - done} graded now" in run.stdout
     assert (out / "grades.csv").read_bytes() == (tmp_path / "whole" / "grades.csv").read_bytes()
 

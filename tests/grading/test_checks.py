@@ -108,7 +108,9 @@ def test_loading_checks_writes_nothing_and_leaves_nothing(tmp_path):
     import sys
 
     path = tmp_path / "checks.py"
-    path.write_text("from course_cnn.grading import visible\n@visible('q', points=2)\ndef first(a, r):\n    'Title'\n    'x'\n")
+    path.write_text(
+        "from course_cnn.grading import visible\n@visible('q', points=2)\ndef first(a, r):\n    'Title'\n    'x'\n"
+    )
     before = set(sys.modules)
     (check,) = checks.load_checks(path)
     assert (check.question, check.name, check.title, check.points, check.hidden) == ("q", "first", "Title", 2, False)

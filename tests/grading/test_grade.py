@@ -1,8 +1,8 @@
 """One submission: marks, messages, what is kept of its output, and damage that stays where it was done."""
 
+import ast
 import json
 
-import numpy as np
 import pytest
 
 from course_cnn.grading import session
@@ -42,10 +42,15 @@ def test_partial_credit_per_check(graded):
 def test_inputs_are_drawn_anew_with_every_seed(graded):
     learned = {}
     for seed in (0, 1):
-        result = graded(solved(mean="seen = []\ndef mean(x):\n    print('SEEN', list(x))\n    return float(np.mean(x))"), seed=seed)
+        result = graded(
+            solved(mean="seen = []\ndef mean(x):\n    print('SEEN', list(x))\n    return float(np.mean(x))"), seed=seed
+        )
         learned[seed] = result["output"]
     assert learned[0] != learned[1]
-    assert learned[0] == graded(solved(mean="def mean(x):\n    print('SEEN', list(x))\n    return float(np.mean(x))"))["output"]
+    assert (
+        learned[0]
+        == graded(solved(mean="def mean(x):\n    print('SEEN', list(x))\n    return float(np.mean(x))"))["output"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,7 +84,11 @@ def test_no_message_holds_the_expected_value(graded):
 
 
 def test_a_cell_that_fails_is_told_and_does_not_stop_the_rest(graded):
-    result = graded(notebook("1 / 0", "import numpy as np", "def double(x):\n    return 2 * x", "def mean(x):\n    return np.mean(x)"))
+    result = graded(
+        notebook(
+            "1 / 0", "import numpy as np", "def double(x):\n    return 2 * x", "def mean(x):\n    return np.mean(x)"
+        )
+    )
     assert result["score"] == 5
     assert result["cells"] == [{"cell": 1, "error": "ZeroDivisionError: division by zero (cell 1, line 1)"}]
 
@@ -98,7 +107,11 @@ def test_a_function_that_ends_the_process(graded):
 
 
 def test_checks_that_passed_before_the_loss_keep_their_points(graded):
-    result = graded(solved(mean="calls = []\ndef mean(x):\n    calls.append(1)\n    if len(x) > 2: import os; os._exit(1)\n    return float(np.mean(x))"))
+    result = graded(
+        solved(
+            mean="calls = []\ndef mean(x):\n    calls.append(1)\n    if len(x) > 2: import os; os._exit(1)\n    return float(np.mean(x))"
+        )
+    )
     assert scores(result)["mean"] == 1
 
 
@@ -175,7 +188,11 @@ def test_answers_in_words_are_kept_for_the_marker(graded):
     book = solved()
     book["cells"].append(text)
     (essay,) = (q for q in graded(book)["questions"] if q["manual"])
-    assert (essay["answer"], essay["max_score"], essay["status"]) == ("Because <b>I</b> say so.", 4, "needs manual grade")
+    assert (essay["answer"], essay["max_score"], essay["status"]) == (
+        "Because <b>I</b> say so.",
+        4,
+        "needs manual grade",
+    )
 
 
 def test_unreadable_is_a_result(graded):
@@ -202,15 +219,37 @@ def test_arguments_may_be_larger_than_answers(tmp_path):
 
 
 def test_needed_cells_are_found_through_what_they_use():
-    from course_cnn.grading.worker import _parse, _touchy, needed
+    from course_cnn.grading.worker import _bound, _parse, _touchy, _used, needed
 
     cells = ["import numpy as np", "def helper(x):\n    return np.sum(x)", "def f(x):\n    return helper(x)", "g = 5",
              "for i in range(3):\n    k = i", "f.note = 1", "with open(p) as h: pass", "syntax error here", "del g"]  # fmt: skip
-    trees = [_parse(source, number) for number, source in enumerate(cells, 1)]
-    assert needed(trees, ["f"]) == [1, 2, 3]
-    assert needed(trees, ["g"]) == [4]
-    assert needed(trees, ["k", "h"]) == [5, 7]
-    assert needed(trees, ["nothing"]) == []
-    touchy = [number for number, tree in enumerate(trees, 1) if not isinstance(tree, BaseException) and _touchy(tree)]
-    assert touchy == [6, 9]
-    assert np.all([not isinstance(tree, BaseException) for tree in trees[:7]])
+    trees = {number: _parse(source, number) for number, source in enumerate(cells, 1)}
+    good = {number: tree for number, tree in trees.items() if isinstance(tree, ast.AST)}
+    assert list(good) == [1, 2, 3, 4, 5, 6, 7, 9]
+    parts = {number: (_bound(tree), _used(tree)) for number, tree in good.items()}
+    assert needed(parts, ["f"]) == [1, 2, 3]
+    assert needed(parts, ["g"]) == [4]
+    assert needed(parts, ["k", "h"]) == [5, 7]
+    assert needed(parts, ["nothing"]) == []
+    assert [number for number, tree in good.items() if _touchy(tree)] == [6, 9]
+
+
+@pytest.mark.parametrize(
+    "source, touchy",
+    [
+        ("y = np.zeros(3)\ny[0] = 1", False),
+        ("def f(x):\n    y = x.copy()\n    y[0] += 1\n    x[1] = 2\n    return y", False),
+        ("class A:\n    def __init__(self):\n        self.n = 1", False),
+        ("data[0] = 1", True),  # data of another cell
+        ("import numpy as np\nnp.sum = None", True),
+        ("os.environ['A'] = '1'", True),
+        ("sys.modules['numpy'] = None", True),
+        ("globals()['f'] = 1", True),
+        ("setattr(np, 'sum', 0)", True),
+        ("def f():\n    global x\n    x = 1", True),
+    ],
+)
+def test_cells_that_change_more_than_their_own_names(source, touchy):
+    from course_cnn.grading.worker import _parse, _touchy
+
+    assert _touchy(_parse(source, 1)) is touchy

@@ -24,7 +24,14 @@ def found(folder):
 
 
 def test_the_three_layouts(tmp_path):
-    for name in ("ana/tiny.ipynb", "ben/renamed (1).ipynb", "cem/tiny/tiny.ipynb", "dora.ipynb", "e f/Tiny.IPYNB", "é'\"/a.ipynb"):
+    for name in (
+        "ana/tiny.ipynb",
+        "ben/renamed (1).ipynb",
+        "cem/tiny/tiny.ipynb",
+        "dora.ipynb",
+        "e f/Tiny.IPYNB",
+        "é'\"/a.ipynb",
+    ):
         put(tmp_path / name)
     assert found(tmp_path) == {
         "ana": "ana/tiny.ipynb", "ben": "ben/renamed (1).ipynb", "cem": "cem/tiny/tiny.ipynb", "dora": "dora.ipynb",
@@ -34,7 +41,13 @@ def test_the_three_layouts(tmp_path):
 
 
 def test_hidden_files_are_no_submissions(tmp_path):
-    for name in (".DS_Store", "__MACOSX/x.ipynb", "ana/.ipynb_checkpoints/tiny.ipynb", "ana/tiny.ipynb", "ana/._tiny.ipynb"):
+    for name in (
+        ".DS_Store",
+        "__MACOSX/x.ipynb",
+        "ana/.ipynb_checkpoints/tiny.ipynb",
+        "ana/tiny.ipynb",
+        "ana/._tiny.ipynb",
+    ):
         put(tmp_path / name)
     assert found(tmp_path) == {"ana": "ana/tiny.ipynb"}
 
@@ -75,7 +88,12 @@ def test_only_plain_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe.ipynb")  # opening it would wait for ever
     (tmp_path / "folder.ipynb").mkdir()
     os.symlink(tmp_path / "folder.ipynb", tmp_path / "link.ipynb")
-    for name, why in (("pipe", "not a plain file"), ("folder", "is a folder"), ("link", "is a link"), ("none", "cannot be read")):
+    for name, why in (
+        ("pipe", "not a plain file"),
+        ("folder", "is a folder"),
+        ("link", "is a link"),
+        ("none", "cannot be read"),
+    ):
         with pytest.raises(Unreadable, match=why):
             submission.read_bytes(tmp_path / f"{name}.ipynb")
 
@@ -135,7 +153,9 @@ def test_odd_cells():
 
 
 def test_format_3():
-    old = {"worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}, {"cell_type": "markdown", "source": "t"}]}]}
+    old = {
+        "worksheets": [{"cells": [{"cell_type": "code", "input": "x = 1"}, {"cell_type": "markdown", "source": "t"}]}]
+    }
     assert parse(json.dumps(old).encode(), "x").code == ["x = 1"]
 
 

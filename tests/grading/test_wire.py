@@ -16,7 +16,14 @@ ARRAYS = hnp.arrays(
     hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
 )
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=20) | st.complex_numbers() | ARRAYS,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.binary(max_size=20)
+    | st.complex_numbers()
+    | ARRAYS,
     lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=12,
 )
