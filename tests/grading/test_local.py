@@ -49,6 +49,14 @@ def test_solved(student, capsys):
     assert "2 of 2 visible checks passed" in capsys.readouterr().out
 
 
+def test_cells_that_went_wrong_are_told(student, capsys):
+    solve(student, double="1 / 0\ndef double(x):\n    return 2 * x", mean="raise NotImplementedError()")
+    main(["check", "tiny.ipynb"])
+    said = capsys.readouterr().out
+    assert "cell 2: ZeroDivisionError: division by zero (cell 2, line 1)" in said
+    assert "cell 3" not in said
+
+
 def test_wrong_and_as_json(student, capsys):
     solve(student, mean="def mean(x):\n    return 5.0")
     assert main(["check", "tiny.ipynb", "--json"]) == 1
