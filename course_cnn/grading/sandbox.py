@@ -52,7 +52,28 @@ PROCESSES, FILES, FILE_SIZE, FOLDER_SIZE = 256, 512, 64 << 20, 128 << 20
 # request_key, keyctl.
 CALLS = {
     "x86_64": (0xC000003E, 317, 56, 9, 41, 319, 29, 68, 64, 272, 308, 101, 310, 311, 321, 323, 298, 248, 249, 250),
-    "aarch64": (0xC00000B7, 277, 220, 222, 198, 279, 194, 186, 190, 97, 268, 117, 270, 271, 280, 282, 241, 217, 218, 219),
+    "aarch64": (
+        0xC00000B7,
+        277,
+        220,
+        222,
+        198,
+        279,
+        194,
+        186,
+        190,
+        97,
+        268,
+        117,
+        270,
+        271,
+        280,
+        282,
+        241,
+        217,
+        218,
+        219,
+    ),
 }
 
 libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -238,6 +259,12 @@ def _work(requests, responses, output, options, folder, user):
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
+        if options["namespaces"] and not os.access(os.__file__, os.R_OK):
+            # Right answers would fail at their imports. Who asks to go without namespaces is taken at their word.
+            raise PermissionError(
+                f"this system gives no namespaces, and Python lies in {os.path.dirname(os.__file__)}, which the worker's "
+                "user may not read; grade with a Python that all users can read, or not as root"
+            )
     if libc:
         _drop_capabilities()
         libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
