@@ -48,10 +48,15 @@ def compare(folder, number, runs):
                 grade_folder(folder, handed_in, Path(place, "out"), jobs=jobs)
                 seconds = time.monotonic() - started
                 got = marks(Path(place, "out"))
-            wrong = {name: (got.get(name), want) for name, want in truth.items() if abs(got.get(name, -1) - want) > 1e-6}
+            wrong = {
+                name: (got.get(name), want) for name, want in truth.items() if abs(got.get(name, -1) - want) > 1e-6
+            }
             bad += len(wrong)
             right = len(truth) - len(wrong)
-            print(f"{folder.name}  run {run}  jobs {jobs}  {right}/{len(truth)} right  {seconds / len(truth):.2f} s each", flush=True)
+            print(
+                f"{folder.name}  run {run}  jobs {jobs}  {right}/{len(truth)} right  {seconds / len(truth):.2f} s each",
+                flush=True,
+            )
             for name, (one, other) in wrong.items():
                 print(f"    {name}: {one}, and it should be {other}")
     return int(bad > 0)

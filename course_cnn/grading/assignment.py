@@ -1,4 +1,4 @@
-"""An assignment as its folder holds it: `assignment.toml`, `checks.py` and the one source notebook, read and verified."""
+"""An assignment as its folder holds it: `assignment.toml`, `checks.py` and the source notebook, read and verified."""
 
 import hashlib
 import tomllib
@@ -150,14 +150,14 @@ class Assignment:
             total = sum(check.points for check in own)
             if abs(total - question.points) > 1e-9:
                 raise AssignmentError(
-                    f"The question {question.name!r} is worth {question.points:g} points, but its {len(own)} checks add "
-                    f"up to {total:g}. Change its points in assignment.toml or those of its checks in {path.name}."
+                    f"The question {question.name!r} is worth {question.points:g} points, but its {len(own)} checks "
+                    f"add up to {total:g}. Change its points in assignment.toml or those of its checks in {path.name}."
                 )
         return checks
 
 
 def files_of(folder):
-    """The three files of an assignment, as `{name: bytes}`: all that decides a mark, and all a grader elsewhere needs."""
+    """The three files of an assignment, `{name: bytes}`: all that decides a mark, and all a grader elsewhere needs."""
     folder = Path(folder)
     return {
         path.name: path.read_bytes() for path in (folder / "assignment.toml", folder / "checks.py", find_source(folder))

@@ -1,8 +1,8 @@
 """Grade a folder of submissions: what changed, in parallel, resumable at any point.
 
 Every result is stored as soon as it is there, under a key made of the bytes of the submission and of the assignment.
-So a second run grades only what changed, and a run that was killed goes on where it was. What is added afterwards, marks
-given by hand and what lateness costs, is worked out anew each time from the stored results.
+So a second run grades only what changed, and a run that was killed goes on where it was. What is added afterwards,
+marks given by hand and what lateness costs, is worked out anew each time from the stored results.
 
 This module is light on purpose: a run that finds nothing to do imports neither NumPy nor pydantic.
 """
@@ -45,7 +45,8 @@ def grade_folder(folder, handed_in, out, *, jobs=1, scheduler=None, seed=None, f
         show: callable (done, total, student) for progress, or None.
 
     Returns:
-        dict: counts of each status, `graded_now`, `seconds`, `mean`, `max_score`, `isolation`, `ungraded` [(student, reason)].
+        dict: counts of each status, `graded_now`, `seconds`, `mean`, `max_score`, `isolation`,
+            `ungraded` [(student, reason)].
 
     Raises:
         AssignmentError: the assignment is broken.
@@ -220,7 +221,10 @@ def _grade(assignment, handed_in, out, todo, keys, seed, jobs, scheduler, show):
             show(done, len(todo), one.student)
 
     def broken(one, error):
-        why = f"The grader itself failed ({type(error).__name__}: {error}); this is not the student's fault, grade it again."
+        why = (
+            f"The grader itself failed ({type(error).__name__}: {error}); "
+            "this is not the student's fault, grade it again."
+        )
         store(one, grade.ungraded(assignment, _plain(one.student), why), failed=True)
 
     if show:
@@ -315,7 +319,8 @@ def read_manual(path):
                 good = False
             if not good:
                 raise GradingError(
-                    f"{path}, row {number}: points must be a number from 0 to {row['max_points']}, not {row['points']!r}."
+                    f"{path}, row {number}: points must be a number from 0 to {row['max_points']}, "
+                    f"not {row['points']!r}."
                 )
         marks[row["student"], row["question"]] = {**row, "points": points}
     return marks
@@ -376,8 +381,8 @@ def _hours_late(times, late):
                 hours[row["student"]] = (submitted - late.due).total_seconds() / 3600 - extension
             except (KeyError, TypeError, ValueError) as error:
                 raise GradingError(
-                    f"{times}, row {number}: wanted are the columns student, submitted (such as 2026-12-01T23:59:00+01:00) "
-                    f"and maybe extension_hours ({error})."
+                    f"{times}, row {number}: wanted are the columns student, submitted "
+                    f"(such as 2026-12-01T23:59:00+01:00) and maybe extension_hours ({error})."
                 ) from None
     return hours
 

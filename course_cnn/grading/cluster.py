@@ -1,7 +1,7 @@
 """The same grading on the workers of a Dask cluster: submissions travel as bytes, results come back as plain dicts.
 
-No shared folder is needed. What a worker of the cluster keeps, an assignment's files and a fork server, it keeps for the
-next submission; students' code runs below that worker in the same sandbox as on one machine.
+No shared folder is needed. What a worker of the cluster keeps, an assignment's files and a fork server, it keeps for
+the next submission; students' code runs below that worker in the same sandbox as on one machine.
 """
 
 import atexit

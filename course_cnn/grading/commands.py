@@ -11,8 +11,9 @@ def add(commands):
     """Add the grading commands to the subparsers of `course-cnn`."""
     release = commands.add_parser(
         "release", help="make the student version of an assignment",
-        description="Make the student notebook and the visible checks from an assignment's one source. Refuses when the "
-        "reference solution does not get full marks, or the untouched student version gets more than its free points.",
+        description="Make the student notebook and the visible checks from an assignment's one source. Refuses when "
+        "the reference solution does not get full marks, or the untouched student version gets more than its free "
+        "points.",
     )  # fmt: skip
     release.add_argument("assignment", help="the folder of the assignment, such as assignments/01_convolution")
     release.add_argument("--out", required=True, metavar="DIR", help="where to write; made if it is not there")
@@ -20,8 +21,8 @@ def add(commands):
 
     check = commands.add_parser(
         "check", help="run the visible checks on your notebook",
-        description="Run the visible checks on your own notebook, in a process of its own. The checks are the NAME_checks.py "
-        "beside it, so use `grade` for other people's work. Exit code 0 when all pass, 1 when not.",
+        description="Run the visible checks on your own notebook, in a process of its own. The checks are the "
+        "NAME_checks.py beside it, so use `grade` for other people's work. Exit code 0 when all pass, 1 when not.",
     )  # fmt: skip
     check.add_argument("notebook", help="your notebook, such as convolution.ipynb")
     check.add_argument("--checks", metavar="FILE", help="the NAME_checks.py that came with it (default: beside it)")
@@ -30,10 +31,10 @@ def add(commands):
 
     grade = commands.add_parser(
         "grade", help="grade a folder of submissions",
-        description="Grade a folder of submissions: STUDENT/*.ipynb, STUDENT/ASSIGNMENT/*.ipynb or STUDENT.ipynb. Every "
-        "student gets DIR/STUDENT/results.json, the class DIR/grades.csv. Run it again to grade what changed, or to go on "
-        "after an interruption. Questions graded by hand are in DIR/manual.csv: fill in points, run again. Exit code 0 "
-        "when every submission has a result, 2 when something named here is wrong.",
+        description="Grade a folder of submissions: STUDENT/*.ipynb, STUDENT/ASSIGNMENT/*.ipynb or STUDENT.ipynb. "
+        "Every student gets DIR/STUDENT/results.json, the class DIR/grades.csv. Run it again to grade what changed, or "
+        "to go on after an interruption. Questions graded by hand are in DIR/manual.csv: fill in points, run again. "
+        "Exit code 0 when every submission has a result, 2 when something named here is wrong.",
     )  # fmt: skip
     grade.add_argument("assignment", help="the folder of the assignment")
     grade.add_argument("submissions", help="the folder of submissions")
@@ -51,7 +52,8 @@ def add(commands):
 
     feedback = commands.add_parser(
         "feedback", help="write a page for each student and a report on the class",
-        description="Write DIR/STUDENT/feedback.html for each student and DIR/report.html from what `grade` left in DIR.",
+        description="Write DIR/STUDENT/feedback.html for each student and DIR/report.html from what `grade` left "
+        "in DIR.",
     )  # fmt: skip
     feedback.add_argument("results", metavar="DIR", help="the folder that `course-cnn grade --out DIR` wrote")
     feedback.set_defaults(command=_feedback)

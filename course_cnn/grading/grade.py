@@ -215,7 +215,7 @@ class Run:
                 raise WorkerLost(f"used up the {self.assignment.settings.time_limit:g} s that a submission has")
             running = [0]  # the cell at work
 
-            def event(frame):
+            def event(frame, running=running):
                 self._hear(frame, running)
                 return min(limit, self._time_left())
 
@@ -248,7 +248,9 @@ class Run:
         elif isinstance(plan, dict) and not running[0] and not self.slices:  # before the first cell ran
             slices, touchy = plan.get("slices"), plan.get("touchy")
             if isinstance(slices, dict) and isinstance(touchy, list):
-                self.slices = {name: sorted({c for c in slices.get(name, ()) if self._is_cell(c)}) for name in self.wanted}
+                self.slices = {
+                    name: sorted({c for c in slices.get(name, ()) if self._is_cell(c)}) for name in self.wanted
+                }
                 self.touchy = {c for c in touchy if self._is_cell(c)}
 
     def _is_cell(self, number):

@@ -123,7 +123,7 @@ def report(assignment, result):
 
 
 def find_checks(name, folders):
-    """`NAME_checks.py` in one of the folders, else in a clone of the course that lies there, below or above; or None."""
+    """`NAME_checks.py` in one of the folders, else in a clone of the course there, below or above; or None."""
     file = f"{name}_checks.py"
     for folder in map(Path, folders):
         roots = folder, folder / "course-cnn", *folder.parents[:2]

@@ -2,7 +2,8 @@
 
 The description is made in the student's process and could be forged. `ModelAnswer.recompute` is what makes it binding:
 it computes the network that the description and the weights say, in NumPy, in the grader; a check that finds
-`predict(x)` equal to `recompute(x)` on images it has just drawn knows that the structure shown is the one that computes.
+`predict(x)` equal to `recompute(x)` on images it has just drawn knows that the structure shown is the one that
+computes.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Make what students get from the one source, and refuse where the assignment does not hold.
 
-Two files: the student notebook, and beside it the visible checks. Not one byte of a solution, of a hidden check or of its
-expected value is in either: solutions are cut out of the notebook, and of `checks.py` only the visible checks are taken,
-with those names of the module that they use.
+Two files: the student notebook, and beside it the visible checks. Not one byte of a solution, of a hidden check or of
+its expected value is in either: solutions are cut out of the notebook, and of `checks.py` only the visible checks are
+taken, with those names of the module that they use.
 """
 
 import ast
@@ -20,8 +20,8 @@ CHECKS = "{name}_checks.py"
 CHECK_CELL = 'from course_cnn import grading\n\ngrading.check("{name}")'
 CHECK_TEXT = (
     "## Check your answers\n\nSave the notebook (Ctrl-S), then run the cell below, as often as you like. It runs your "
-    "notebook from top to bottom in a process of its own and tries the visible checks. More checks run when your work is "
-    "graded. In a terminal: `course-cnn check {name}.ipynb`."
+    "notebook from top to bottom in a process of its own and tries the visible checks. More checks run when your work "
+    "is graded. In a terminal: `course-cnn check {name}.ipynb`."
 )
 
 
@@ -38,8 +38,8 @@ def release(folder, out, *, seed=0, show=None):
         [path, …] of what was written.
 
     Raises:
-        AssignmentError: the reference solution does not get full marks, the untouched student version gets more than its
-            free points, something secret would get out, or the folder is broken. Nothing is written then.
+        AssignmentError: the reference solution does not get full marks, the untouched student version gets more than
+            its free points, something secret would get out, or the folder is broken. Nothing is written then.
     """
     say = show or (lambda text: None)
     assignment = Assignment(folder)
@@ -155,8 +155,8 @@ def visible_checks(assignment):
             first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
             parts.append("\n\n" + "\n".join(text.splitlines()[first - 1 : node.end_lineno]))
     settings = _visible_settings(assignment)
-    head = f'"""Visible checks of {assignment.settings.title!r}: `course-cnn check {assignment.name}.ipynb` runs them."""\n'
-    return f"{head}\n" + "\n".join(parts).strip() + f"\n\n\nSETTINGS = {settings!r}\n"
+    head = f"Visible checks of {assignment.settings.title!r}: `course-cnn check {assignment.name}.ipynb` runs them."
+    return f'"""{head}"""\n\n' + "\n".join(parts).strip() + f"\n\n\nSETTINGS = {settings!r}\n"
 
 
 def _visible_settings(assignment):
@@ -186,7 +186,8 @@ def _no_secrets(assignment, notebook, student, checks):
     for check in assignment.checks:
         if check.hidden and (f"def {check.name}(" in checks or check.title in checks):
             raise AssignmentError(
-                f"The hidden check {check.name!r} would be named in the visible ones. Give it a name and a title of its own."
+                f"The hidden check {check.name!r} would be named in the visible ones. "
+                "Give it a name and a title of its own."
             )
     with tempfile.TemporaryDirectory() as folder:  # the visible checks must load without the hidden ones
         path = Path(folder, "checks.py")

@@ -1,4 +1,7 @@
-"""The form of `results.json`, one file per student, and its JSON schema: `python -m course_cnn.grading.results` prints it."""
+"""The form of `results.json`, one file per student.
+
+`python -m course_cnn.grading.results` prints its JSON schema.
+"""
 
 import json
 from typing import Annotated, Literal

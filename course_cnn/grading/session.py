@@ -44,7 +44,7 @@ class Worker:
         raise SandboxError(f"a worker did not start: {self.end()['reason']}; {output.text(500)}")
 
     def ask(self, operation, seconds, *, event=None, **message):
-        """Send a request and return its value; give every frame in between to `event`, which may set a new deadline.
+        """Send a request and return its value; give every frame in between to `event`, which may give new seconds.
 
         Raises:
             AnswerError: the student's code raised, or what it returned cannot cross.
@@ -69,8 +69,8 @@ class Worker:
             if isinstance(reply, wire.WireError) or not isinstance(reply, dict):
                 raise self._lose("wrote something unreadable where only answers go", ended=True) from None
             if event is not None and "id" not in reply:
-                seconds = event(reply)
-                deadline = time.monotonic() + seconds
+                if (more := event(reply)) is not None:
+                    seconds, deadline = more, time.monotonic() + more
                 continue
             if reply.get("id") != number or isinstance(reply.get("id"), bool):
                 raise self._lose("wrote something unreadable where only answers go", ended=True) from None

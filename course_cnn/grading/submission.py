@@ -168,7 +168,8 @@ def parse(data, name):
         raise Unreadable(f"{name} is a web page, not a notebook; download the notebook itself (File, Download).")
     if text.count("[") + text.count("{") > LISTS or text.count(",") > ITEMS:
         raise Unreadable(
-            f"{name} holds more than a notebook does; clear its outputs (Kernel, Restart and Clear Outputs) and save it again."
+            f"{name} holds more than a notebook does; clear its outputs (Kernel, Restart and Clear Outputs) and save it "
+            "again."
         )
     try:
         book = json.loads(text)

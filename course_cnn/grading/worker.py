@@ -21,9 +21,30 @@ ANSWER_LIMIT = 1_000_000  # bytes a returned value may have
 REQUEST_LIMIT = 1_000_000_000  # the grader's own messages
 TOUCHY = {"setattr", "delattr", "exec", "eval", "globals", "vars", "__import__", "reload"}
 TOUCHY |= {"__dict__", "__setattr__", "__delattr__", "modules", "patch", "setitem"}  # what changes other objects
-TOUCHY |= {"seterr", "simplefilter", "filterwarnings", "setrecursionlimit", "settrace", "setprofile", "chdir", "setrlimit"}
+TOUCHY |= {
+    "seterr",
+    "simplefilter",
+    "filterwarnings",
+    "setrecursionlimit",
+    "settrace",
+    "setprofile",
+    "chdir",
+    "setrlimit",
+}
 TOUCHY |= {"setitimer", "alarm", "Thread", "Timer", "start_new_thread", "fork", "Popen", "closerange", "dup2"}
 SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+FRESH = (
+    ast.Call,
+    ast.Constant,
+    ast.List,
+    ast.Dict,
+    ast.Set,
+    ast.BinOp,
+    ast.UnaryOp,
+    ast.Compare,
+    ast.JoinedStr,
+    *SCOPES,
+)
 PARSEABLE = {"%%time", "%%timeit", "%%capture", "%%prun"}  # magics whose cell is Python all the same
 
 
@@ -195,7 +216,9 @@ def _used(tree):
             stored = {part.id for part in inside if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)}
             outside = [(child, own) for child in getattr(node, "decorator_list", [])]
             if isinstance(arguments := getattr(node, "args", None), ast.arguments):
-                outside += [(child, own) for child in (*arguments.defaults, *arguments.kw_defaults) if child is not None]
+                outside += [
+                    (child, own) for child in (*arguments.defaults, *arguments.kw_defaults) if child is not None
+                ]
             own |= (stored | {part.arg for part in inside if isinstance(part, ast.arg)}) - shared
         elif isinstance(node, ast.Name) and node.id not in own:
             used.add(node.id)
@@ -225,6 +248,10 @@ def _touchy(tree):
     nodes = list(ast.walk(tree))
     own = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     own |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    for node in nodes:  # but not what is only another name of something
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr) and not isinstance(node.value, FRESH):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            own -= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
     for node in nodes:
         if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
             if not (isinstance(node.value, ast.Name) and node.value.id in own):

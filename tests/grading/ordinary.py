@@ -1,4 +1,4 @@
-"""Ordinary submissions of an assignment with known marks: the reference, wrong answers, and harmless oddities of both."""
+"""Ordinary submissions of an assignment with known marks: the reference, wrong answers, harmless oddities of both."""
 
 import copy
 import itertools

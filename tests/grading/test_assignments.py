@@ -1,4 +1,4 @@
-"""The five assignments: they release, ordinary submissions get the marks they should, and wrong answers lose what they do."""
+"""The five assignments: they release, ordinary submissions get their marks, and wrong answers lose what they should."""
 
 import csv
 import json
@@ -100,7 +100,7 @@ def test_ordinary_submissions_get_their_marks(folder, jobs, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("folder", [f for f in FOLDERS if f.name in TENSORFLOW], ids=lambda f: f.name)
 def test_wrong_answers_of_networks_lose_what_they_should(folder, tmp_path):
-    """All wrong answers once, two at a time; `tools/check_assignments.py` does the twenty submissions, again and again."""
+    """All wrong answers once, two at a time; `tools/check_assignments.py` repeats all twenty submissions."""
     submissions = [one for one in ordinary(folder) if one.name == "reference" or one.name in wrong_answers(folder)]
     compare(folder, submissions, tmp_path, jobs=2)
 
@@ -119,7 +119,7 @@ def test_messages_keep_the_expected_values(folder):
 
 @pytest.mark.slow
 def test_a_class_grades_with_flat_memory(tmp_path):
-    """Two hundred copies with small changes; the class of 2,000 is what tools/check_assignments.py --copies measures."""
+    """Two hundred copies with small changes; `tools/check_assignments.py --copies` measures the class of 2,000."""
     import resource
 
     folder = FOLDERS[0]

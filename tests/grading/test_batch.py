@@ -1,4 +1,4 @@
-"""A class: layouts, resuming, grading only what changed, marks by hand, lateness, and folders that are something else."""
+"""A class: layouts, resuming, grading only what changed, marks by hand, lateness, folders that are something else."""
 
 import csv
 import json
@@ -51,10 +51,13 @@ def result(out, student):
 def test_a_class(school, tmp_path):
     summary = grade_folder(*school, tmp_path / "out")
     assert table(tmp_path / "out") == [
-        {"student": "ana", "score": "5", "max_score": "9", "status": "needs manual grade", "reason": "To be graded by hand: essay."},
-        {"student": "ben", "score": "3", "max_score": "9", "status": "needs manual grade", "reason": "To be graded by hand: essay."},
+        {"student": "ana", "score": "5", "max_score": "9", "status": "needs manual grade",
+         "reason": "To be graded by hand: essay."},
+        {"student": "ben", "score": "3", "max_score": "9", "status": "needs manual grade",
+         "reason": "To be graded by hand: essay."},
         {"student": "cem", "score": "0", "max_score": "9", "status": "could not be graded",
-         "reason": "tiny.ipynb is not a complete notebook: its JSON breaks at line 1; download it again and hand it in."},
+         "reason": "tiny.ipynb is not a complete notebook: its JSON breaks at line 1; "
+                   "download it again and hand it in."},
     ]  # fmt: skip
     assert (tmp_path / "out" / "grades.csv").read_text().splitlines()[0] == "student,score,max_score,status,reason"
     assert (summary["submissions"], summary["graded_now"], summary["could not be graded"], summary["mean"]) == (
@@ -144,9 +147,8 @@ def test_marks_by_hand_count_and_survive(school, tmp_path):
     assignment, folder = school
     out = tmp_path / "out"
     grade_folder(assignment, folder, out)
-    assert [(row["student"], row["question"], row["max_points"], row["points"]) for row in table(out, "manual.csv")] == [
-        ("ana", "essay", "4", ""), ("ben", "essay", "4", ""),
-    ]  # fmt: skip
+    rows = [(row["student"], row["question"], row["max_points"], row["points"]) for row in table(out, "manual.csv")]
+    assert rows == [("ana", "essay", "4", ""), ("ben", "essay", "4", "")]
     assert table(out, "manual.csv")[0]["answer"] == "'=1+1"  # not a formula in a spreadsheet
     fill_in(out, ana="3,5")
     assert grade_folder(assignment, folder, out)["graded_now"] == 0
@@ -204,7 +206,7 @@ def test_times_that_make_no_sense(school, tmp_path):
     with pytest.raises(GradingError, match=r"has no \[late\] table"):
         grade_folder(*school, tmp_path / "out", times=times)
     (school[0] / "assignment.toml").write_text(LATE)
-    with pytest.raises(GradingError, match="times.csv, row 2: wanted are the columns student, submitted"):
+    with pytest.raises(GradingError, match=r"times\.csv, row 2: wanted are the columns student, submitted"):
         grade_folder(*school, tmp_path / "out", times=times)
     times.write_text("student,submitted\nana,2026-12-01T12:00:00\n")
     with pytest.raises(GradingError, match="no offset from UTC"):
@@ -225,7 +227,7 @@ def test_folders_that_are_something_else(school, tmp_path):
         with pytest.raises(GradingError, match=match):
             grade_folder(assignment, folder, out)
     assert sorted(p.name for p in folder.iterdir()) == ["ana", "ben", "cem"]
-    with pytest.raises(GradingError, match="There is no folder .* that holds the submissions"):
+    with pytest.raises(GradingError, match=r"There is no folder .* that holds the submissions"):
         grade_folder(assignment, tmp_path / "none", tmp_path / "out")
     grade_folder(assignment, folder, tmp_path / "out")
     with pytest.raises(GradingError, match="There is no submission of zoe"):
@@ -234,7 +236,7 @@ def test_folders_that_are_something_else(school, tmp_path):
     with pytest.raises(GradingError, match="holds the results of 'other', not of 'tiny'"):
         grade_folder(assignment, folder, tmp_path / "out")
     (tmp_path / "out" / batch.STATE).write_text("{")
-    with pytest.raises(GradingError, match="is damaged. Delete it to go on"):
+    with pytest.raises(GradingError, match=r"is damaged\. Delete it to go on"):
         grade_folder(assignment, folder, tmp_path / "out")
     (tmp_path / "out" / batch.STATE).unlink()  # the remedy
     assert grade_folder(assignment, folder, tmp_path / "out")["graded_now"] == 0
@@ -335,8 +337,12 @@ def test_killed_twice_in_the_middle_and_resumed(school, tmp_path, number):
     done = 0
     for _ in range(2):
         # A shell's background job ignores SIGINT; a new session does not.
-        process = subprocess.Popen(command(assignment, folder, "--out", out, "--jobs", 2, "--seed", 1), start_new_session=True,
-                                   stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))  # fmt: skip
+        process = subprocess.Popen(
+            command(assignment, folder, "--out", out, "--jobs", 2, "--seed", 1),
+            start_new_session=True,
+            stderr=subprocess.PIPE,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
         until = time.monotonic() + 60
         while len(list(out.glob("*/results.json"))) < done + 10 and time.monotonic() < until:
             time.sleep(0.02)

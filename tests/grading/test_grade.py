@@ -56,16 +56,19 @@ def test_inputs_are_drawn_anew_with_every_seed(graded):
 @pytest.mark.parametrize(
     "mean, said",
     [
-        ("def mean(x):\n    raise NotImplementedError()", "`mean` is not done yet: it still raises NotImplementedError."),
+        ("def mean(x):\n    raise NotImplementedError()",
+         "`mean` is not done yet: it still raises NotImplementedError."),
         ("def mean(x):\n    return y / 2", "`mean` raised NameError: name 'y' is not defined (cell 3, line 2)."),
         ("def average(x):\n    return 1", "There is no `mean` in the notebook. Was it renamed or deleted"),
         ("mean = 5", "`mean` is not a function but int."),
-        ("def mean(x, y):\n    return 1", "`mean` raised TypeError: mean() missing 1 required positional argument: 'y'."),
+        ("def mean(x, y):\n    return 1",
+         "`mean` raised TypeError: mean() missing 1 required positional argument: 'y'."),
         ("def mean(x):\n    pass", "Nothing came back (None): is there a `return`? Divide by how many there are."),
         ("def mean(x):\n    return object()", "`mean` answered, but what it returned is of type object"),
         ("def mean(x):\n    return np.zeros(10**6)", "`mean` answered, but what it returned is larger than 1 MB."),
         ("def mean(x:\n    return 1", "There is no `mean` in the notebook."),
-        ("def mean(x):\n    import scipy", "`mean` raised ModuleNotFoundError: scipy may not be used in this assignment"),
+        ("def mean(x):\n    import scipy",
+         "`mean` raised ModuleNotFoundError: scipy may not be used in this assignment"),
         ("def mean(x):\n    raise SystemExit('bye')", "`mean` raised SystemExit: bye"),
         ("def mean(x):\n    return input()", "`mean` raised EOFError"),
     ],
@@ -109,7 +112,8 @@ def test_a_function_that_ends_the_process(graded):
 def test_checks_that_passed_before_the_loss_keep_their_points(graded):
     result = graded(
         solved(
-            mean="calls = []\ndef mean(x):\n    calls.append(1)\n    if len(x) > 2: import os; os._exit(1)\n    return float(np.mean(x))"
+            mean="calls = []\ndef mean(x):\n    calls.append(1)\n"
+            "    if len(x) > 2: import os; os._exit(1)\n    return float(np.mean(x))"
         )
     )
     assert scores(result)["mean"] == 1
@@ -137,9 +141,14 @@ def test_the_last_definition_counts(graded):
 
 
 def test_magics_shell_lines_and_await(graded):
-    cells = ["%matplotlib inline\nimport numpy as np\n!rm -rf /\nx = !ls\nhelp?", "%%bash\nrm -rf /", "%%time\ndef double(x):\n    return 2 * x",
-             "import asyncio\nawait asyncio.sleep(0)\ndef mean(x):\n    return np.mean(x)", "get_ipython().run_line_magic('ls', '')\ndisplay(1)",
-             "y = 7\nz = (y\n % 4)\nassert z == 3"]  # fmt: skip
+    cells = [
+        "%matplotlib inline\nimport numpy as np\n!rm -rf /\nx = !ls\nhelp?",
+        "%%bash\nrm -rf /",
+        "%%time\ndef double(x):\n    return 2 * x",
+        "import asyncio\nawait asyncio.sleep(0)\ndef mean(x):\n    return np.mean(x)",
+        "get_ipython().run_line_magic('ls', '')\ndisplay(1)",
+        "y = 7\nz = (y\n % 4)\nassert z == 3",
+    ]
     result = graded(notebook(*cells))
     assert result["score"] == 5
     assert result["cells"] == []
@@ -222,7 +231,8 @@ def test_needed_cells_are_found_through_what_they_use():
     from course_cnn.grading.worker import _bound, _parse, _touchy, _used, needed
 
     cells = ["import numpy as np", "def helper(x):\n    return np.sum(x)", "def f(x):\n    return helper(x)", "g = 5",
-             "for i in range(3):\n    k = i", "f.note = 1", "with open(p) as h: pass", "syntax error here", "del g"]  # fmt: skip
+             "for i in range(3):\n    k = i", "f.note = 1", "with open(p) as h: pass", "syntax error here",
+             "del g"]  # fmt: skip
     trees = {number: _parse(source, number) for number, source in enumerate(cells, 1)}
     good = {number: tree for number, tree in trees.items() if isinstance(tree, ast.AST)}
     assert list(good) == [1, 2, 3, 4, 5, 6, 7, 9]

@@ -73,7 +73,10 @@ def test_a_renamed_notebook_and_checks_elsewhere(student, tmp_path, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["check", "tiny (1).ipynb"])
     assert caught.value.code == 2
-    assert "no file NAME_checks.py beside tiny (1).ipynb. Put the one that came with the assignment there" in capsys.readouterr().err
+    assert (
+        "no file NAME_checks.py beside tiny (1).ipynb. Put the one that came with the assignment there"
+        in capsys.readouterr().err
+    )
     assert main(["check", "tiny (1).ipynb", "--checks", str(tmp_path / "elsewhere.py")]) == 0
 
 
@@ -83,7 +86,10 @@ def test_mistakes(student):
     with pytest.raises(GradingError, match=r"There is no file none\.py"):
         local.check_notebook("tiny.ipynb", checks="none.py")
     (student / "tiny.ipynb").write_text("{")
-    assert "This notebook cannot be checked. tiny.ipynb is not a complete notebook" in local.check_notebook("tiny.ipynb")[1]
+    assert (
+        "This notebook cannot be checked. tiny.ipynb is not a complete notebook"
+        in local.check_notebook("tiny.ipynb")[1]
+    )
     (student / "folder.ipynb").mkdir()
     with pytest.raises(GradingError, match="is a folder, not a notebook"):
         local.check_notebook("folder.ipynb")
@@ -160,5 +166,16 @@ def test_help_of_every_command():
 def test_the_command_line_is_light():
     """A second run of `grade` has nothing to do, and takes no time to find that out."""
     code = "import sys; from course_cnn.cli import main; from course_cnn.grading import batch; print(*sys.modules)"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split())
-    assert not loaded & {"numpy", "pydantic", "rich", "tensorflow", "importlib.metadata", "subprocess", "dataclasses", "inspect"}
+    loaded = set(
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert not loaded & {
+        "numpy",
+        "pydantic",
+        "rich",
+        "tensorflow",
+        "importlib.metadata",
+        "subprocess",
+        "dataclasses",
+        "inspect",
+    }

@@ -26,8 +26,8 @@ def test_what_is_written(tiny, tmp_path):
     nbformat.validate(nbformat.from_dict(book))
     texts = [c["source"] for c in book["cells"]]
     assert (
-        'def double(x):\n    """Return twice x, a number or an array."""\n    # YOUR CODE HERE\n    raise NotImplementedError()'
-        in texts
+        'def double(x):\n    """Return twice x, a number or an array."""\n'
+        "    # YOUR CODE HERE\n    raise NotImplementedError()" in texts
     )
     assert "### Answer: essay\n\nYOUR ANSWER HERE" in texts
     assert texts[-1].endswith('grading.check("tiny")')
@@ -38,8 +38,9 @@ def test_what_is_written(tiny, tmp_path):
 def test_not_one_byte_of_a_secret(tiny, tmp_path):
     release(tiny, tmp_path / "out")
     text = "".join(written(tmp_path / "out").values())
-    for secret in ("twice_as_much", "float(np.sum", "model answer", "987654", "1975308", "SECRET", "of_drawn", "of_many",
-                   "Twice some", "Each number", "rng.normal", "hidden(", "draw", "BEGIN", "END SOLUTION"):  # fmt: skip
+    for secret in ("twice_as_much", "float(np.sum", "model answer", "987654", "1975308", "SECRET", "of_drawn",
+                   "of_many", "Twice some", "Each number", "rng.normal", "hidden(", "draw", "BEGIN",
+                   "END SOLUTION"):  # fmt: skip
         assert secret not in text, secret
     assert "Twice three" in text  # the test looks at what is there
 
@@ -108,19 +109,23 @@ def test_a_cell_of_the_reference_that_raises(tmp_path):
 @pytest.mark.parametrize(
     "change, match",
     [
-        ({"toml": TOML.replace("points = 3", "points = 4")}, "'double' is worth 4 points, but its 2 checks add up to 3"),
+        ({"toml": TOML.replace("points = 3", "points = 4")},
+         "'double' is worth 4 points, but its 2 checks add up to 3"),
         ({"toml": TOML.replace('"Tiny"', "Tiny")}, "is not TOML"),
         ({"toml": TOML.replace("minutes = 5", "minuets = 5")}, "minutes: Field required.*minuets: Extra inputs"),
         ({"toml": TOML.replace("time_limit = 12", "time_limit = -1")}, "time_limit: Input should be greater than 0"),
         ({"toml": TOML.replace('name = "mean"', 'name = "double"')}, "names must be different"),
         ({"toml": TOML + "[late]\ndue = 2026-12-01T12:00:00\ntable = [[0, 10]]"}, "due needs an offset from UTC"),
         ({"toml": TOML + "[late]\ndue = 2026-12-01T12:00:00Z\ntable = [[5, 10], [0, 20]]"}, "hours must rise"),
-        ({"checks": CHECKS.replace('"mean", points=1)\ndef of_many', '"median", points=1)\ndef of_many')}, "'of_many' belongs to the question 'median'"),
+        ({"checks": CHECKS.replace('"mean", points=1)\ndef of_many', '"median", points=1)\ndef of_many')},
+         "'of_many' belongs to the question 'median'"),
         ({"checks": CHECKS.replace("def of_many", "def of_two")}, "two checks called 'of_two'"),
-        ({"checks": CHECKS + "\n@hidden('essay', points=4)\ndef words(a, r):\n    pass"}, "'words' checks 'essay', which is graded by hand"),
+        ({"checks": CHECKS + "\n@hidden('essay', points=4)\ndef words(a, r):\n    pass"},
+         "'words' checks 'essay', which is graded by hand"),
         ({"checks": "import nothing_of_that_name"}, "does not load: ModuleNotFoundError"),
         ({"checks": "def f(:"}, "does not load: SyntaxError"),
-        ({"cells": [cell(DOUBLE.replace("### END SOLUTION", ""))]}, "cell 1 of the source: ### BEGIN SOLUTION without ### END"),
+        ({"cells": [cell(DOUBLE.replace("### END SOLUTION", ""))]},
+         "cell 1 of the source: ### BEGIN SOLUTION without ### END"),
         ({"cells": [cell("x = 1 ### BEGIN SOLUTION")]}, "a marker must stand on a line of its own"),
         ({"cells": [cell("### END SOLUTION")]}, "### END SOLUTION without ### BEGIN"),
         ({"cells": [cell("### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION")]}, "stands inside another"),
@@ -144,7 +149,7 @@ def test_missing_files(tmp_path):
             release(folder, tmp_path / "out")
         (folder / name).write_text(text)
     (folder / "second.ipynb").write_text("{}")
-    with pytest.raises(AssignmentError, match="it holds second.ipynb, tiny.ipynb"):
+    with pytest.raises(AssignmentError, match=r"it holds second\.ipynb, tiny\.ipynb"):
         release(folder, tmp_path / "out")
     with pytest.raises(AssignmentError, match="There is no folder"):
         Assignment(tmp_path / "nothing")
@@ -207,5 +212,5 @@ def test_the_command(tiny, tmp_path, capsys):
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written_to(tiny, tmp_path):
     (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(AssignmentError, match="cannot be written to.*Name another --out"):
+    with pytest.raises(AssignmentError, match=r"cannot be written to.*Name another --out"):
         release(tiny, tmp_path / "locked")

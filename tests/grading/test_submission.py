@@ -114,7 +114,7 @@ def test_encodings(encoding):
 def test_zip(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.ipynb", "w") as archive:
         archive.writestr("tiny.ipynb", "{}")
-    with pytest.raises(Unreadable, match="is a zip archive.*unpack it"):
+    with pytest.raises(Unreadable, match=r"is a zip archive.*unpack it"):
         parse((tmp_path / "x.ipynb").read_bytes(), "x.ipynb")
 
 
@@ -146,8 +146,9 @@ def test_no_notebook(data, why):
 
 
 def test_odd_cells():
-    cells = [None, 5, {}, {"cell_type": "code"}, {"cell_type": "code", "source": 7}, {"cell_type": "code", "source": ["a", 1, "b"]},
-             {"cell_type": "code", "source": "x = '\ud800'"}, {"cell_type": "raw", "source": "r"}]  # fmt: skip
+    cells = [None, 5, {}, {"cell_type": "code"}, {"cell_type": "code", "source": 7},
+             {"cell_type": "code", "source": ["a", 1, "b"]}, {"cell_type": "code", "source": "x = '\ud800'"},
+             {"cell_type": "raw", "source": "r"}]  # fmt: skip
     book = parse(json.dumps({"cells": cells}).encode(), "x")
     assert book.code == ["", "", "ab", "x = '?'"]
 

@@ -1,5 +1,6 @@
 """Plain data crosses whole; everything else is refused, whoever wrote it."""
 
+import contextlib
 import io
 import json
 
@@ -139,10 +140,8 @@ def test_a_forged_frame_is_refused(tree):
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.integers(0, 80))
 def test_any_bytes_are_plain_data_or_refused(data, length):
-    try:
+    with contextlib.suppress(wire.WireError):
         wire.unpack(data, length)
-    except wire.WireError:
-        pass
 
 
 def test_lengths_are_verified_before_anything_is_read():
