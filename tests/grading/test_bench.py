@@ -181,6 +181,7 @@ def measured(monkeypatch, tmp_path):
     tensorflow = grading.ROOT / "assignments" / "03_of_the_test"
     monkeypatch.setattr(grading, "TENSORFLOW", tensorflow)
     monkeypatch.setattr(grading, "_there", lambda folder: True)
+    monkeypatch.setattr(grading, "one_question", lambda folder, question, out: folder)
     return monkeypatch
 
 
@@ -190,12 +191,12 @@ def test_rows(measured, quick):
     rows = list(grading.rows("/x/nbgrader", quick=quick, step=lambda: counted.append(1)))
     assert [(row.rule, row.target) for row in rows] == [
         ("seconds", 0.3), ("at most", 0.05), ("times faster", 1.6), ("times faster", None), ("times faster", None),
-        ("times faster", 5),
+        ("times faster", 5), ("times faster", None),
     ]  # fmt: skip
     number = grading.QUICK[0] if quick else grading.SIZES[0]
     assert rows[0].ours[0] == 4 / number
-    assert [row.ratios[0] for row in rows[1:]] == pytest.approx([0.025, 1.7, 7.5, 40, 7.5])
-    assert [row.met for row in rows] == [not quick, True, True, None, None, True]
+    assert [row.ratios[0] for row in rows[1:]] == pytest.approx([0.025, 1.7, 7.5, 40, 7.5, 7.5])
+    assert [row.met for row in rows] == [not quick, True, True, None, None, True, None]
     assert len(counted) == grading.steps(quick)
     assert len(rows[0].ours) == (1 if quick else 3)
 
@@ -218,7 +219,7 @@ def test_json_with_nbgrader(measured, capsys):
     report = json.loads(capsys.readouterr().out)
     assert (report["nbgrader"], report["notes"]) == ("nbgrader version 0.9.6", [])
     assert "tensorflow" not in report
-    assert [row["met"] for row in report["rows"]] == [True, True, True, None, None, True]
+    assert [row["met"] for row in report["rows"]] == [True, True, True, None, None, True, None]
     assert report["rows"][3]["ratio"] == 7.5
 
 
@@ -244,3 +245,18 @@ def test_a_wrong_name_for_nbgrader_is_refused(monkeypatch, capsys, tmp_path):
 def test_the_measuring_process_imports_no_tensorflow():
     code = "import sys, benchmarks.__main__; sys.exit('tensorflow' in sys.modules or 'keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=grading.ROOT).returncode == 0
+
+
+def test_one_question_of_an_assignment(tmp_path):
+    """What is left of assignment 3 is a whole assignment: its checks, its wrong answers, and nothing that trains."""
+    from course_cnn.grading.assignment import Assignment
+    from tests.grading.ordinary import ordinary
+
+    out = grading.one_question(grading.TENSORFLOW, grading.BUILDING, tmp_path / "part")
+    part, whole = Assignment(out), Assignment(grading.TENSORFLOW)
+    assert [question.name for question in part.questions] == [grading.BUILDING]
+    assert [c.name for c in part.checks] == [c.name for c in whole.checks if c.question == grading.BUILDING]
+    submissions = ordinary(out, 8)
+    assert len(submissions) == 8
+    assert len({one.score(part) for one in submissions}) > 2
+    assert "def train" not in json.dumps(submissions[0].notebook)
