@@ -181,10 +181,11 @@ def _key(one, digest):
 
 
 def _stored(out, student):
-    """The stored result of a student, or None where there is none or a damaged one."""
+    """What is needed of the stored result of a student, or None where there is none or a damaged one."""
     try:
         result = json.loads((folder_of(out, student) / "results.json").read_text(encoding="utf-8"))
-        return result if result["format"] == 1 and isinstance(result["key"], str) else None
+        slim = {name: result[name] for name in (*COLUMNS, "isolation", "key")}  # the rest would fill the memory
+        return slim if result["format"] == 1 and isinstance(result["key"], str) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
