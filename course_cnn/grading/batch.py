@@ -96,7 +96,10 @@ def grade_folder(folder, handed_in, out, *, jobs=1, scheduler=None, seed=None, f
 
 def folder_of(out, student):
     """Where a student's results lie; names of our own files get a tail."""
-    return Path(out) / (f"{student}.student" if student in RESERVED else student)
+    plain = student
+    while plain.endswith(".student"):
+        plain = plain.removesuffix(".student")
+    return Path(out) / (f"{student}.student" if plain in RESERVED else student)
 
 
 def results_of(out):

@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -37,17 +38,25 @@ class Started:
         self.requests, self.responses, self.output = requests, responses, output
         self._control, self._process, self._folder = control, process, folder
 
-    def end(self):
-        """End the worker and all it started; return `{"status": …, "reason": …, "layers": {…}}`."""
+    def end(self, patience=0):
+        """End the worker and all it started; return `{"status": …, "reason": …, "layers": {…}}`.
+
+        A worker that is about to end by itself gets `patience` seconds for it, so that its status tells how.
+        """
         status = {"status": None, "reason": "ended", "layers": {"process": True, "folder": bool(self._folder)}}
         if self._process is not None:
             gone = self._process.poll()
             if gone is None:
                 self._process.kill()
+            if os.name == "posix":
+                with contextlib.suppress(OSError):
+                    os.killpg(self._process.pid, signal.SIGKILL)  # what it started and did not move to another session
             status["status"] = self._process.wait() if gone is None else gone
             status["reason"] = "ended" if gone is None else "exited"
             self._folder.cleanup()
         else:
+            if patience:
+                select.select([self._control], [], [], patience)
             self._control.settimeout(10)
             with contextlib.suppress(OSError):
                 self._control.sendall(b"e")
@@ -58,10 +67,16 @@ class Started:
             self._control.close()
             with contextlib.suppress(ValueError):
                 status = json.loads(data)
-        for file in (self.requests, self.responses):
-            with contextlib.suppress(OSError):
-                file.close()
+        for file in (self.requests, self.responses):  # a process that got away may hold the other end for ever
+            closing = threading.Thread(target=_close, args=[file], daemon=True)
+            closing.start()
+            closing.join(0.5)
         return status
+
+
+def _close(file):
+    with contextlib.suppress(OSError):
+        file.close()
 
 
 class ForkServer:
@@ -161,7 +176,7 @@ class ForkServer:
         home = {"HOME": folder.name, "USERPROFILE": folder.name, "TMPDIR": folder.name, "TEMP": folder.name}
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0,
-            env=_environment() | home, cwd=folder.name,
+            env=_environment() | home, cwd=folder.name, start_new_session=True,
         )  # fmt: skip
         requests, responses = (
             os.fdopen(os.dup(file.fileno()), mode) for file, mode in ((process.stdin, "wb"), (process.stdout, "rb"))

@@ -101,7 +101,7 @@ class Run:
         self.seed, self.hidden, self.output = seed, hidden, Output()
         self.spent, self.asking_since = 0.0, None  # seconds the student's processes work; the grader's own do not count
         self.questions, self.tests, self.layers = [], [], {}
-        self.worker, self.only = None, None
+        self.worker, self.only, self.crashed = None, None, False
         self.slices, self.touchy, self.errors, self.lost = {}, set(), {}, {}
         self.wanted = {question.name: question.names for question in assignment.questions if not question.manual}
 
@@ -149,7 +149,7 @@ class Run:
 
     def _question(self, question, *, alone=False):
         """Run the checks of a question; after the loss of a worker the rest of them is lost as well."""
-        tests, lost, asked = [], None, _Asked(self, question)
+        tests, lost, asked, self.crashed = [], None, _Asked(self, question), False
         for check in self.assignment.checks_of(question):
             if check.hidden and not self.hidden:
                 continue
@@ -159,11 +159,13 @@ class Run:
                     self._ready(question.name if alone else None)
                 except WorkerLost as error:
                     message = lost = f"Your notebook {error}."
+                    self.crashed = True
                 else:
                     try:
                         check.function(Answers(asked), self._rng(check))
                         passed, message = True, ""
                     except WorkerLost as error:
+                        self.crashed = "took longer than" not in str(error)
                         message = f"{asked.what} {error}."
                         lost = f"Not run: an earlier check of this question ended your process ({asked.what} {error})."
                     except Failed as error:
@@ -184,6 +186,8 @@ class Run:
         if all(test["passed"] for test in tests) or question.name not in self.slices or self._time_left() <= 0:
             return False
         outside = self.touchy | set(self.errors) | set(self.lost)
+        if self.crashed:  # anything that was started earlier may be why
+            outside = set(range(1, len(self.notebook.code) + 1))
         return bool(outside - set(self.slices[question.name]))
 
     def _rng(self, check):
@@ -207,33 +211,35 @@ class Run:
         if self.worker is not None and self.worker.lost is None and self.only == only:
             return
         limit = self.assignment.settings.cell_time_limit or self.assignment.settings.time_limit / 4
+        skip, tries = (self.lost, LOST_CELLS) if only is None else ({}, 2)  # alone, cells are innocent until they hang
         while True:
             self._end_worker()
-            if len(self.lost) >= LOST_CELLS and only is None:
-                raise WorkerLost(f"lost {LOST_CELLS} processes in its cells")
+            if len(skip) >= tries:
+                raise WorkerLost(f"lost {tries} processes in its cells")
             if self._time_left() <= 0:
                 raise WorkerLost(f"used up the {self.assignment.settings.time_limit:g} s that a submission has")
+            limit = limit if only is None else min(limit, self._time_left() / 3)  # the rest is for other questions
             running = [0]  # the cell at work
 
-            def event(frame, running=running):
-                self._hear(frame, running)
-                return min(limit, self._time_left())
+            def event(frame, running=running, limit=limit):
+                return min(limit, self._time_left()) if self._hear(frame, running) else None
 
             try:
                 self.worker, self.only = Worker(self.server, self.output), only
                 chosen = range(1, len(self.notebook.code) + 1) if only is None else self.slices[only]
-                cells = {str(n): self.notebook.code[n - 1] for n in chosen if n not in self.lost}
+                cells = {str(n): self.notebook.code[n - 1] for n in chosen if n not in skip}
                 errors = self.ask(
                     "run", min(limit, self._time_left()), event=event, cells=cells,
                     questions={} if self.slices else self.wanted,
                 )  # fmt: skip
-            except WorkerLost as error:
-                if running[0]:
-                    self.lost[running[0]] = f"This cell {error}; it was left out from then on."
+            except AnswerError as error:  # the worker is lost, or its own code was made to fail
+                why = str(error) if isinstance(error, WorkerLost) else f"stopped the notebook ({error})"
+                self._end_worker()
+                if running[0] and running[0] not in skip:
+                    skip[running[0]] = f"This cell {why}; it was left out from then on."
+                    self.lost = {**skip, **self.lost} if only is not None else skip
                     continue
-                raise
-            except AnswerError as error:  # the worker's own code was made to fail
-                raise WorkerLost(f"could not be run ({error})") from None
+                raise WorkerLost(why) from None
             if only is None and isinstance(errors, list):
                 for item in errors[:100]:
                     if isinstance(item, list) and len(item) == 2 and self._is_cell(item[0]):
@@ -241,17 +247,23 @@ class Run:
             return
 
     def _hear(self, frame, running):
-        """Take a word of a running notebook: its plan, or which cell begins. It may be forged, so it is verified."""
+        """Take a word of a running notebook: its plan, or which cell begins; True for one that moves it on.
+
+        It may be forged, so it is verified: cells come in order, and a cell gets its time once.
+        """
         plan, cell = frame.get("plan"), frame.get("cell")
-        if self._is_cell(cell):
+        if self._is_cell(cell) and cell > running[0]:
             running[0] = cell
-        elif isinstance(plan, dict) and not running[0] and not self.slices:  # before the first cell ran
+            return True
+        if isinstance(plan, dict) and not running[0] and not self.slices:  # before the first cell ran
             slices, touchy = plan.get("slices"), plan.get("touchy")
             if isinstance(slices, dict) and isinstance(touchy, list):
                 self.slices = {
                     name: sorted({c for c in slices.get(name, ()) if self._is_cell(c)}) for name in self.wanted
                 }
                 self.touchy = {c for c in touchy if self._is_cell(c)}
+                return True
+        return False
 
     def _is_cell(self, number):
         return isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= len(self.notebook.code)

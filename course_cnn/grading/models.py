@@ -6,12 +6,14 @@ it computes the network that the description and the weights say, in NumPy, in t
 computes.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from course_cnn.grading.checks import Failed
 
+LARGEST = 20_000_000  # numbers in one layer's output
 PLAIN = (bool, int, float, str, type(None))
 
 
@@ -149,6 +151,10 @@ class ModelAnswer:
             inputs = [values.get(name, last) for name in layer.inputs] or [last]
             try:
                 own = [np.asarray(weights[i], "float64") for i in layer.weights]
+                if _size(layer.kind, inputs, layer.config, own) > LARGEST:
+                    raise Failed(
+                        f"The layer {layer.name!r} ({layer.kind}) computes more numbers than any layer here needs."
+                    )
                 last = values[layer.name] = FORWARD[layer.kind](inputs, layer.config, own)
             except Failed:
                 raise
@@ -157,6 +163,21 @@ class ModelAnswer:
                     f"The layer {layer.name!r} ({layer.kind}) does not compute what it says it is ({error})."
                 ) from None
         return last
+
+
+def _size(kind, inputs, config, weights):
+    """The most numbers that a layer computes at once: a kilobyte of description must not fill the grader's memory."""
+    x = inputs[0]
+    if kind == "Dense":
+        return x.size // x.shape[-1] * weights[0].shape[-1]
+    if kind == "Conv2D":
+        return math.prod(x.shape[:3]) * max(x.shape[3], weights[0].shape[-1])
+    if kind == "ZeroPadding2D":
+        (top, bottom), (left, right) = config["padding"]
+        return x.shape[0] * (x.shape[1] + top + bottom) * (x.shape[2] + left + right) * x.shape[3]
+    if kind in ("MaxPooling2D", "AveragePooling2D"):
+        return x.size * _one(config["pool_size"]) ** 2
+    return math.prod(np.broadcast_shapes(*(one.shape for one in inputs)))
 
 
 def _convolve(inputs, config, weights):

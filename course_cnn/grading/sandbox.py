@@ -2,10 +2,10 @@
 
     grader ── fork server ── keeper ── init ── worker        (the student's code runs in the last one only)
 
-The fork server (`forkserver.py`) has imported what an assignment needs and forks a *keeper* for every worker. The keeper
-enters new namespaces, forks *init* (process 1 of the new process namespace), watches over memory and processes, and on
-any word from the grader, or when the grader is gone, ends all there is. Init builds the file tree that the worker
-will see and forks the worker, which gives up its rights and starts to serve.
+The fork server (`forkserver.py`) has imported what an assignment needs and forks a *keeper* for every worker. The
+keeper enters new namespaces, forks *init* (process 1 of the new process namespace), watches over memory and processes,
+and on any word from the grader, or when the grader is gone, ends all there is. Init builds the file tree that the
+worker will see and forks the worker, which gives up its rights and starts to serve.
 
 Layers: `process` (always), `folder` (private and empty), `limits` (CPU, memory, file size, processes, open files),
 `user` (an unprivileged one, where the grader is root, else no rights in the namespaces), `namespaces` (own processes,
@@ -46,7 +46,7 @@ PLACES = ("/mnt", "/media", "/srv", "/boot", "/var/tmp", "/tmp", "/home", "/root
 DEVICES = ("null", "full", "random", "urandom")  # no zero: mapped and shared, it is memory that nobody counts
 FIRST_USER, USERS = 61184, 4096  # a range that systems leave free for users that come and go
 HOME = "/tmp/work"  # the private folder inside the namespaces
-PROCESSES, FILES, FILE_SIZE, FOLDER_SIZE = 256, 512, 64 << 20, 128 << 20
+PROCESSES, THREADS, FILES, FILE_SIZE, FOLDER_SIZE = 64, 256, 512, 64 << 20, 128 << 20
 # Numbers of the architecture, of seccomp, clone, mmap, socket, and of what is refused: memfd_create, shmget, msgget,
 # semget, unshare, setns, ptrace, process_vm_readv and _writev, bpf, userfaultfd, perf_event_open, add_key,
 # request_key, keyctl.
@@ -103,6 +103,8 @@ def keep(control, requests, responses, output, options):
     if folder and root:
         os.chown(folder, user, user)
     status, child = {"status": None, "reason": "ended", "layers": layers}, None
+    # Opened now: init's new root becomes the keeper's too, and its /proc has other numbers.
+    proc = os.open("/proc", os.O_RDONLY) if os.path.isdir("/proc/self") else None
     try:
         child = os.fork()
         if child == 0:
@@ -110,7 +112,7 @@ def keep(control, requests, responses, output, options):
             _start(requests, responses, output, options, folder, user, layers["namespaces"])
         for descriptor in (requests, responses, output):
             os.close(descriptor)
-        status["reason"], status["status"] = _watch(control, child, options)
+        status["reason"], status["status"] = _watch(control, child, options, proc)
     except OSError as error:
         status["reason"] = f"could not start: {error}"
     finally:
@@ -122,7 +124,7 @@ def keep(control, requests, responses, output, options):
         os._exit(0)
 
 
-def _watch(control, child, options):
+def _watch(control, child, options, proc):
     """Wait for the end of the worker, a word of the grader, or too much memory or too many processes."""
     pidfd = os.pidfd_open(child) if hasattr(os, "pidfd_open") else None
     ears = [control, *([pidfd] if pidfd is not None else [])]
@@ -134,24 +136,43 @@ def _watch(control, child, options):
         if done:
             code = os.waitstatus_to_exitcode(status)
             return "exited", code if code <= 128 else 128 - code  # init passes a signal on as 128 + n
-        memory, processes = _family(child)
-        if memory > options["memory"] + options["base"]:
-            return "memory", None
+        memory, processes = _family(child, proc) if proc is not None else (0, 0)
         if processes > PROCESSES:
             return "processes", None
+        if memory > options["memory"] + options["base"] and processes > 2:  # pages that forks share count once
+            memory, processes = _family(child, proc, exact=True)
+        if memory > options["memory"] + options["base"]:
+            return "memory", None
 
 
-def _family(pid):
-    """(bytes of memory that are only theirs, number) of a process and all below it."""
+def _family(pid, proc, *, exact=False):
+    """(bytes of memory that are only theirs, number) of a process and all below it.
+
+    `proc` is an open /proc. Exact, which takes longer, is by proportional shares: what two processes share counts half.
+    """
+
+    def read(path):
+        with open(os.open(path, os.O_RDONLY, dir_fd=proc)) as file:
+            return file.read().split()
+
     total, number, stack = 0, 0, [pid]
     while stack and number <= 4 * PROCESSES:
         pid = stack.pop()
         number += 1
         with contextlib.suppress(OSError, ValueError, IndexError):
-            pages = Path(f"/proc/{pid}/statm").read_text().split()
-            total += (int(pages[1]) - int(pages[2])) * resource.getpagesize()
-            for task in os.listdir(f"/proc/{pid}/task"):
-                stack += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+            if exact:
+                words = read(f"{pid}/smaps_rollup")
+                total += 1024 * int(words[words.index("Pss_Anon:" if "Pss_Anon:" in words else "Pss:") + 1])
+            else:
+                pages = read(f"{pid}/statm")
+                total += (int(pages[1]) - int(pages[2])) * resource.getpagesize()
+            tasks = os.open(f"{pid}/task", os.O_RDONLY, dir_fd=proc)
+            try:
+                names = os.listdir(tasks)
+            finally:
+                os.close(tasks)
+            for task in names:
+                stack += map(int, read(f"{pid}/task/{task}/children"))
     return total, number
 
 
@@ -189,6 +210,13 @@ def _children(pid):
 
 def _remove(folder, user):
     """Remove the private folder, and what the worker's user left where everybody may write."""
+    if user is None:  # nobody but root may empty a folder that was locked
+        os.chmod(folder, 0o700)
+        for place, names, _ in os.walk(folder):
+            for path in (os.path.join(place, name) for name in names):
+                if not os.path.islink(path):
+                    with contextlib.suppress(OSError):
+                        os.chmod(path, 0o700)
     shutil.rmtree(folder, ignore_errors=True)
     if user is None:
         return
@@ -262,8 +290,8 @@ def _work(requests, responses, output, options, folder, user):
         if options["namespaces"] and not os.access(os.__file__, os.R_OK):
             # Right answers would fail at their imports. Who asks to go without namespaces is taken at their word.
             raise PermissionError(
-                f"this system gives no namespaces, and Python lies in {os.path.dirname(os.__file__)}, which the worker's "
-                "user may not read; grade with a Python that all users can read, or not as root"
+                f"this system gives no namespaces, and workers may not read Python in {os.path.dirname(os.__file__)}; "
+                "grade with a Python that all users can read, or not as root"
             )
     if libc:
         _drop_capabilities()
@@ -274,9 +302,9 @@ def _work(requests, responses, output, options, folder, user):
     os.umask(0o022)
     tempfile.tempdir = None
     sys.path[:] = [entry for entry in sys.path if entry]
-    sys.stdin = open(0, encoding="utf-8")
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115  these stay open
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
+    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1)  # noqa: SIM115
     from course_cnn.grading import worker
 
     with open(requests, "rb") as asked, open(responses, "wb") as told:
@@ -297,7 +325,7 @@ def _limit(options):
         pages = int(Path("/proc/self/statm").read_text().split()[0]) if os.path.exists("/proc/self/statm") else 0
         wanted[resource.RLIMIT_AS] = pages * resource.getpagesize() + options["memory"]
         if os.geteuid() == 0:  # counts all processes of a user, so only where the user is the worker's own
-            wanted[resource.RLIMIT_NPROC] = PROCESSES
+            wanted[resource.RLIMIT_NPROC] = THREADS  # of all its processes; TensorFlow has some
     for name, value in wanted.items():
         hard = resource.getrlimit(name)[1]
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -94,7 +94,7 @@ class Worker:
 
     def _lose(self, why, *, ended=False):
         """End the worker and word why it is lost."""
-        status = self.end()
+        status = self.end(0 if ended else 1)
         if not ended:
             name = _signal(status["status"])
             if status["reason"] in ENDINGS:
@@ -108,12 +108,12 @@ class Worker:
         self.lost = why
         return WorkerLost(why)
 
-    def end(self):
+    def end(self, patience=0):
         """End the worker and all it started; safe to call again."""
         if self._closed:
             return {"status": None, "reason": "ended", "layers": self.layers}
         self._closed = True
-        status = self._started.end()
+        status = self._started.end(patience)
         self.layers = status["layers"]
         for thread in self._threads:
             thread.join(2)

@@ -144,7 +144,8 @@ def read_bytes(path):
         raise Unreadable(f"{name} cannot be read ({error.strerror}).") from None
     if len(data) > LARGEST:
         raise Unreadable(
-            f"{name} is larger than {LARGEST // 1_000_000} MB; clear its outputs (Kernel, Restart and Clear Outputs) and save it again."
+            f"{name} is larger than {LARGEST // 1_000_000} MB; clear its outputs (Kernel, Restart and Clear Outputs) "
+            "and save it again."
         )
     return data
 
@@ -168,8 +169,8 @@ def parse(data, name):
         raise Unreadable(f"{name} is a web page, not a notebook; download the notebook itself (File, Download).")
     if text.count("[") + text.count("{") > LISTS or text.count(",") > ITEMS:
         raise Unreadable(
-            f"{name} holds more than a notebook does; clear its outputs (Kernel, Restart and Clear Outputs) and save it "
-            "again."
+            f"{name} holds more than a notebook does; clear its outputs (Kernel, Restart and Clear Outputs) and save "
+            "it again."
         )
     try:
         book = json.loads(text)
@@ -202,7 +203,7 @@ def parse(data, name):
 
 
 def _decode(data, name):
-    for mark, encoding in (
+    for mark, encoding in (  # noqa: B007  used when the loop has ended
         (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
     ):  # fmt: skip

@@ -23,8 +23,8 @@ def pack(value, *, limit, special=None):
     """Turn plain data into one frame.
 
     Args:
-        value: None, bool, int, float, complex, str, bytes, NumPy scalars and arrays of built-in dtypes, and lists, tuples
-            and dicts (str keys) of these.
+        value: None, bool, int, float, complex, str, bytes, NumPy scalars and arrays of built-in dtypes, and lists,
+            tuples and dicts (str keys) of these.
         limit: int, bytes a frame may have.
         special: callable value -> plain data or None, a way to write other types (tensors, models).
 

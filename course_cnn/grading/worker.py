@@ -253,9 +253,9 @@ def _touchy(tree):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             own -= {part.id for target in targets for part in ast.walk(target) if isinstance(part, ast.Name)}
     for node in nodes:
-        if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-            if not (isinstance(node.value, ast.Name) and node.value.id in own):
-                return True
+        changed = isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load)
+        if changed and not (isinstance(node.value, ast.Name) and node.value.id in own):
+            return True
         if isinstance(node, ast.Attribute) and node.attr in TOUCHY:
             return True
         if isinstance(node, ast.Name) and (node.id in TOUCHY or isinstance(node.ctx, ast.Del)):
@@ -319,8 +319,8 @@ def _forbid(names):
 
 def main():
     """Serve on standard input and output: how a worker starts where processes cannot be forked (Windows, macOS)."""
-    requests = open(os.dup(0), "rb")
-    responses = open(os.dup(1), "wb")
+    requests = open(os.dup(0), "rb")  # noqa: SIM115  they stay open
+    responses = open(os.dup(1), "wb")  # noqa: SIM115
     quiet = os.open(os.devnull, os.O_RDONLY)
     os.dup2(quiet, 0)
     os.dup2(2, 1)

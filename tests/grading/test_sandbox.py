@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 
 import numpy as np
 import pytest
@@ -102,9 +104,24 @@ def test_the_environment_of_workers_is_clean(tiny, monkeypatch):
 
 @linux
 def test_memory_of_processes_is_counted():
-    memory, processes = sandbox._family(os.getpid())
+    proc = os.open("/proc", os.O_RDONLY)
+    memory, processes = sandbox._family(os.getpid(), proc)
     held = np.ones(20_000_000)  # 160 MB
-    more, _ = sandbox._family(os.getpid())
+    more, _ = sandbox._family(os.getpid(), proc)
+    exact, _ = sandbox._family(os.getpid(), proc, exact=True)
+    if (child := os.fork()) == 0:
+        time.sleep(20)
+        os._exit(0)
+    try:
+        twice, two = sandbox._family(os.getpid(), proc)
+        once, _ = sandbox._family(os.getpid(), proc, exact=True)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        os.close(proc)
+    assert two == processes + 1
+    assert twice > more + 150e6  # a fork seems to have all of it again
+    assert abs(once - exact) < 50e6  # but shares it
     assert processes >= 1
     assert 150e6 < more - memory < 250e6
     assert held[0] == 1
