@@ -71,6 +71,28 @@ def ordinary(folder, number=20):
     return found[:number]
 
 
+def packed(folder):
+    """All wrong answers of an assignment in few submissions: each holds mistakes in different questions."""
+    assignment, right, bins = Assignment(folder), reference(folder), []
+    for name, one in wrong_answers(folder).items():
+        questions = {check.question for check in assignment.checks if check.name in one["loses"]}
+        for box in bins:
+            if not questions & box["questions"]:
+                try:
+                    book = edited(box["book"], one["edits"])
+                except AssertionError:  # another mistake has changed that line
+                    continue
+                box["questions"] |= questions
+                box["book"] = book
+                box["names"].append(name)
+                box["loses"] |= set(one["loses"])
+                break
+        else:
+            book = edited(right, one["edits"])
+            bins.append({"questions": questions, "book": book, "names": [name], "loses": set(one["loses"])})
+    return [Ordinary("_and_".join(box["names"])[:100], box["book"], box["loses"]) for box in bins]
+
+
 def prints_and_warns(notebook):
     code(
         notebook,
