@@ -27,7 +27,7 @@ test: $(VENV)/.dev-installed  ## unit tests, doctests, coverage and strict nbval
 check: $(VENV)/.dev-installed  ## lint and fast tests, about two minutes
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
-	$(PY) -m pytest -q -n 2 -m "not slow" $(ARGS)
+	$(PY) -m pytest -q -n 2 --dist=loadgroup -m "not slow" $(ARGS)
 
 notebooks: $(VENV)/.dev-installed  ## run every lecture and store its outputs (ONLY=07 for one)
 	$(PY) tools/run_notebooks.py $(ONLY)

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", "--dist=loadscope", "-W", "default"]
 STEPS = {
-    "library": ["tests", "course_cnn", "--cov", "--cov-report=term:skip-covered"],
+    "library": ["--dist=loadgroup", "tests", "course_cnn", "--cov", "--cov-report=term:skip-covered"],
     "lectures": [*NBVAL, "notebooks"],
 }
 
