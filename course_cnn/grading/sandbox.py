@@ -372,6 +372,10 @@ def _build_tree(options, user):
     # The new tree is built on a folder that hides nothing which goes into it.
     new = next(p for p in PLACES if os.path.isdir(p) and not any(f"{q}/".startswith(f"{p}/") for q in options["paths"]))
     _mount("tmpfs", new, "tmpfs", MS_NOSUID, "size=1m,mode=755")
+    owner = f",uid={user},gid={user}" if user is not None else ""
+    flags = MS_NOSUID | MS_NODEV
+    os.mkdir(f"{new}/tmp", 0o755)  # first, for Python itself may lie below /tmp
+    _mount("tmpfs", f"{new}/tmp", "tmpfs", flags, f"size={FOLDER_SIZE},mode=755{owner}")
     for path in dict.fromkeys([*SYSTEM, *SETTINGS, *options["paths"]]):
         _show(path, new)
     for path in options["hide"]:
@@ -383,11 +387,8 @@ def _build_tree(options, user):
         _mount(f"/dev/{name}", f"{new}/dev/{name}", None, MS_BIND)
     for name, target in {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}.items():
         os.symlink(target, f"{new}/dev/{name}")
-    owner = f",uid={user},gid={user}" if user is not None else ""
-    flags = MS_NOSUID | MS_NODEV
     _mount("tmpfs", f"{new}/dev/shm", "tmpfs", flags | MS_NOEXEC, f"size={FOLDER_SIZE},mode=755{owner}")
-    _mount("tmpfs", f"{new}/tmp", "tmpfs", flags, f"size={FOLDER_SIZE},mode=755{owner}")
-    os.mkdir(f"{new}{HOME}", 0o755)
+    os.makedirs(f"{new}{HOME}", 0o755, exist_ok=True)
     if user is not None:
         os.chown(f"{new}{HOME}", user, user)
     try:
