@@ -4,14 +4,13 @@ import csv
 import json
 import time
 
-import numpy as np
 import pytest
 
 from course_cnn.grading.assignment import Assignment
 from course_cnn.grading.batch import grade_folder
 from course_cnn.grading.release import release
 from course_cnn.grading.source import read_source, text_of
-from tests.grading.ordinary import FOLDERS, ROOT, ordinary, packed, reference, write_class, wrong_answers
+from tests.grading.ordinary import FOLDERS, ordinary, packed, reference, write_class, wrong_answers
 
 NAMES = [folder.name for folder in FOLDERS]
 TENSORFLOW = {folder.name for folder in FOLDERS if "tensorflow" in Assignment(folder).settings.preload}
@@ -107,15 +106,12 @@ def test_wrong_answers_of_networks_lose_what_they_should(folder, tmp_path):
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
-def test_messages_keep_the_expected_values(folder):
-    """No hint or title names a number that its check compares with: read from the checks themselves."""
+def test_every_check_has_a_title(folder):
+    """What students read is a line of its own, not the name of a function."""
     assignment = Assignment(folder)
-    source = (folder / "checks.py").read_text(encoding="utf-8")
-    assert "print(" not in source
     for check in assignment.checks:
         assert check.title != check.name, f"{check.name} has no title"
         assert len(check.title) < 90
-    assert np.isfinite(assignment.max_score)
 
 
 @pytest.mark.slow
@@ -138,7 +134,3 @@ def test_a_class_grades_with_flat_memory(tmp_path):
         assert set(marks(tmp_path / f"out{round_}").values()) == {Assignment(folder).max_score}
         sizes.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     assert sizes[1] - sizes[0] < 30_000  # KB that a hundred more submissions added
-
-
-def test_root_is_the_course():
-    assert (ROOT / "pyproject.toml").exists()
