@@ -89,11 +89,17 @@ def check_notebook(notebook, *, checks=None, show=None):
 def check_bytes(path, name, data):
     """Run the visible checks of one file on the bytes of a notebook."""
     from course_cnn.grading import grade
+    from course_cnn.grading.forkserver import SandboxError
 
     assignment = VisibleAssignment(path)
     seed = time.time_ns() % 2**32
-    with grade.fork_server(assignment) as server:
-        return grade.grade_bytes(assignment, server, "you", name, data, seed=seed, hidden=False)
+    try:
+        with grade.fork_server(assignment) as server:
+            return grade.grade_bytes(assignment, server, "you", name, data, seed=seed, hidden=False)
+    except SandboxError as error:
+        raise GradingError(
+            f"Your notebook was not run, and that is not its fault: {error}. Try `course-cnn doctor`."
+        ) from None
 
 
 def report(assignment, result):

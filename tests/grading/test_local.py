@@ -95,6 +95,19 @@ def test_mistakes(student):
         local.check_notebook("folder.ipynb")
 
 
+def test_a_sandbox_that_does_not_start_is_said(student, monkeypatch, capsys):
+    from course_cnn.grading import forkserver, grade
+
+    def fail(*_, **__):
+        raise forkserver.SandboxError("no luck")
+
+    monkeypatch.setattr(grade, "grade_bytes", fail)
+    with pytest.raises(SystemExit) as caught:
+        main(["check", "tiny.ipynb"])
+    assert caught.value.code == 2
+    assert "was not run, and that is not its fault: no luck" in capsys.readouterr().err
+
+
 def test_checks_are_found_in_a_clone_of_the_course(tmp_path):
     starter = tmp_path / "course-cnn" / "assignments" / "01_tiny" / "starter"
     starter.mkdir(parents=True)
