@@ -460,16 +460,21 @@ def _mount(source, target, kind, flags, data=None):
 
 
 def receive(connection):
-    """Read one request of the grader to the fork server: (options, descriptors), or None at the end."""
-    data, descriptors, _, _ = socket.recv_fds(connection, 4, 4)
-    if not data:
+    """Read one request of the grader to the fork server: (options, descriptors), or None where the grader is gone."""
+
+    def read(length, data=b""):
+        while len(data) < length:
+            part = connection.recv(length - len(data))
+            if not part:  # the grader may have been killed within a request
+                raise ConnectionResetError
+            data += part
+        return data
+
+    try:
+        data, descriptors, _, _ = socket.recv_fds(connection, 4, 4)
+        return json.loads(read(int.from_bytes(read(4, data), "big"))), descriptors
+    except ConnectionError:
         return None
-    while len(data) < 4:
-        data += connection.recv(4 - len(data))
-    length, text = int.from_bytes(data, "big"), b""
-    while len(text) < length:
-        text += connection.recv(length - len(text))
-    return json.loads(text), descriptors
 
 
 def own_memory():

@@ -347,7 +347,7 @@ def test_killed_twice_in_the_middle_and_resumed(school, tmp_path, number):
         while len(list(out.glob("*/results.json"))) < done + 10 and time.monotonic() < until:
             time.sleep(0.02)
         process.send_signal(number)
-        said = process.communicate(timeout=30)[1].decode()
+        said = process.communicate(timeout=60)[1].decode()
         if number == signal.SIGINT:
             assert process.returncode == 130
             assert "Stopped. Every finished result is stored; run the same command again" in said

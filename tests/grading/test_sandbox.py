@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -125,3 +126,19 @@ def test_memory_of_processes_is_counted():
     assert processes >= 1
     assert 150e6 < more - memory < 250e6
     assert held[0] == 1
+
+
+@pytest.mark.parametrize("sent", [0, 2, 4, 9])
+def test_a_grader_killed_in_the_middle_of_a_request_is_the_end(sent):
+    """The fork server waited for the rest for ever, busily: a grader ended by SIGTERM left it behind."""
+    ours, theirs = socket.socketpair()
+    text = json.dumps({"memory": 1}).encode()
+    with theirs:
+        with ours:
+            socket.send_fds(ours, [(len(text).to_bytes(4, "big") + text)[:sent]], [1] if sent else [])
+        connection = f"socket.socket(fileno={theirs.fileno()})"
+        code = f"import socket; from course_cnn.grading import sandbox; print(sandbox.receive({connection}))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], pass_fds=[theirs.fileno()], capture_output=True, text=True, timeout=30
+        )
+    assert done.stdout == "None\n"

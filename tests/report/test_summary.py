@@ -533,11 +533,11 @@ def test_small_published_networks(build, paper):
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [50, 101, 152])
 def test_bottleneck_networks(depth):
+    begin = time.process_time()
     model = zoo.build_resnet(depth)
-    begin = time.perf_counter()
+    built = time.process_time()
     summary = report.summarize(model)
-    seconds = time.perf_counter() - begin
-    assert seconds < 1  # 0.15 s for 152 layers measured; 2 s promised
+    assert time.process_time() - built < (built - begin) / 4  # a fiftieth measured; a ratio holds on slow machines
     assert summary.total_params == published.figure(f"resnet{depth}/params").value
     # The paper rounds, and leaves the shortcuts' projections out in places: within 2 %.
     assert summary.total_macs == pytest.approx(published.figure(f"resnet{depth}/macs").value, rel=0.02)

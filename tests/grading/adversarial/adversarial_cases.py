@@ -39,6 +39,8 @@ class Case:
         files: {path in the folder of submissions: bytes or callable (path) that makes it}.
         needs: layers without which it would harm the machine that runs the tests, or could not be fair.
         never: texts that must not be in its result.
+        costly: it takes all the processors it can get; on a busy machine that costs its own time, so that `fair` is
+            the most it can have. What it costs others is nothing, on any machine.
     """
 
     name: str
@@ -48,15 +50,16 @@ class Case:
     needs: tuple = ()
     never: tuple = ()
     cells: list = field(default_factory=list)
+    costly: bool = False
 
 
 CASES = []
 
 
-def add_case(attack, name, fair, *cells, needs=(), never=()):
+def add_case(attack, name, fair, *cells, needs=(), never=(), costly=False):
     """A notebook of these cells, in `NAME/tiny.ipynb`."""
     files = {f"{name}/tiny.ipynb": text(*cells).encode()}
-    CASES.append(Case(name, attack, fair, files, tuple(needs), tuple(never), list(cells)))
+    CASES.append(Case(name, attack, fair, files, tuple(needs), tuple(never), list(cells), costly))
 
 
 def add_file(attack, name, fair, files):
@@ -344,9 +347,9 @@ add_case(
     processes, "leaves_one_at_every_call", FULL,
     *instead(add="import subprocess\ndef add(a, b):\n    subprocess.Popen(['sleep', '86127'])\n    return a + b"),
 )  # fmt: skip
-add_case(processes, "fork_bomb", FULL, *first("import os\nwhile True:\n    os.fork()"))
+add_case(processes, "fork_bomb", FULL, *first("import os\nwhile True:\n    os.fork()"), costly=True)
 add_case(processes, "fork_bomb_that_goes_on", FULL,
-         *first("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"))  # fmt: skip
+         *first("import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"), costly=True)  # fmt: skip
 add_case(processes, "thread_bomb", FULL,
          *first("import threading, time\nwhile True:\n    threading.Thread(target=time.sleep, args=[1e6], daemon=True).start()"))  # fmt: skip
 add_case(processes, "forks_and_goes_on_twice", FULL, *first("import os\nos.fork()"))

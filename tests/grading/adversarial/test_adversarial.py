@@ -228,8 +228,11 @@ def assert_fair(case, result, room=None):
         assert result["score"] == 0
     else:
         assert result["status"] == "graded", result["reason"]
-        assert scores(result) == case.fair, said
-        assert result["score"] == sum(case.fair.values())
+        if case.costly:
+            assert all(got <= case.fair[question] for question, got in scores(result).items())
+        else:
+            assert scores(result) == case.fair, said
+        assert result["score"] == sum(scores(result).values())
     assert result["max_score"] == 10
     assert result["execution_time"] < LIMIT + 5
     assert len(result["output"]) < 21_000
@@ -354,11 +357,7 @@ def without_fork(tmp_path_factory):
 @pytest.mark.parametrize("name", WITHOUT_NAMESPACES)
 def test_fair_without_namespaces(without_namespaces, name):
     results, _, _ = without_namespaces
-    if name.startswith("fork_bomb"):  # on a busy machine it can cost the student all the time there is, and no more
-        assert results[name]["status"] == "graded"
-        assert all(got <= BY_NAME[name].fair[question] for question, got in scores(results[name]).items())
-    else:
-        assert_fair(BY_NAME[name], results[name])
+    assert_fair(BY_NAME[name], results[name])
     assert results[name]["isolation"]["namespaces"] is False
     assert results[name]["isolation"]["network"] is False
     assert results[name]["isolation"]["user"] is (os.geteuid() == 0)
