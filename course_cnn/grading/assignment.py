@@ -1,6 +1,5 @@
 """An assignment as its folder holds it: `assignment.toml`, `checks.py` and the source notebook, read and verified."""
 
-import hashlib
 import tomllib
 from datetime import datetime
 from pathlib import Path
@@ -154,19 +153,3 @@ class Assignment:
                     f"add up to {total:g}. Change its points in assignment.toml or those of its checks in {path.name}."
                 )
         return checks
-
-
-def files_of(folder):
-    """The three files of an assignment, `{name: bytes}`: all that decides a mark, and all a grader elsewhere needs."""
-    folder = Path(folder)
-    return {
-        path.name: path.read_bytes() for path in (folder / "assignment.toml", folder / "checks.py", find_source(folder))
-    }
-
-
-def digest_of(files):
-    """The sha256 of `{name: bytes}`, whatever its order."""
-    total = hashlib.sha256()
-    for name in sorted(files):
-        total.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
-    return total.hexdigest()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from course_cnn.grading import files
 from course_cnn.grading import submission as submissions
-from course_cnn.grading.source import AssignmentError, find_source
+from course_cnn.grading.source import digest_of, files_of, find_source
 
 STATE, GRADES, MANUAL, REPORT = ".course-cnn.json", "grades.csv", "manual.csv", "report.html"
 RESERVED = {STATE, GRADES, MANUAL, REPORT}
@@ -59,7 +59,7 @@ def grade_folder(folder, handed_in, out, *, jobs=1, scheduler=None, seed=None, f
         raise GradingError(f"There is no folder {handed_in}. Name the folder that holds the submissions.")
     state = _open(out, source.stem, handed_in)
     with _locked(out):
-        digest = _digest(folder, source)
+        digest = digest_of(files_of(folder))
         todo, keys, stored = [], {}, {}
         found = submissions.find_submissions(handed_in, source.stem)
         for one in found:
@@ -160,17 +160,6 @@ def _locked(out):
         yield
 
 
-def _digest(folder, source):
-    total = hashlib.sha256()
-    for path in (folder / "assignment.toml", folder / "checks.py", source):
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise AssignmentError(f"{path} cannot be read ({error.strerror}).") from None
-        total.update(f"{path.name}\0{len(data)}\0".encode() + data)
-    return total.hexdigest()
-
-
 def _key(one, digest):
     """(key, bytes or None, reason) of a submission: content of the file and of the assignment."""
     reason, data = one.reason, None
@@ -202,7 +191,6 @@ def _extra(out, times):
 def _grade(assignment, handed_in, out, todo, keys, seed, jobs, scheduler, show):
     """Grade what is to do and store each result at once."""
     from course_cnn.grading import grade
-    from course_cnn.grading.assignment import files_of
     from course_cnn.grading.results import Result
 
     done = 0
@@ -287,7 +275,7 @@ def _collect(out, found, table, hours, marks):
         before = path.read_text(encoding="utf-8")
         result = json.loads(before)
         manual_rows += _mark(result, marks)
-        _penalize(result, hours.get(one.student), table)
+        penalize(result, hours.get(one.student), table)
         after = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
         if after != before:
             files.write(path, after)
@@ -357,7 +345,8 @@ def _mark(result, marks):
     return rows
 
 
-def _penalize(result, hours, table):
+def penalize(result, hours, table):
+    """Set a result's `late` and `score` from its `raw_score`; `hours` late may be None, as may the `Late` table."""
     result["late"], result["score"] = None, result["raw_score"]
     if hours is not None and table is not None and (percent := table.percent(hours)):
         result["late"] = {"hours": round(hours, 3), "percent": percent}

@@ -30,7 +30,7 @@ def grade(address, files, todo, seed, store, broken):
     """
     from distributed import Client, as_completed
 
-    from course_cnn.grading.assignment import digest_of
+    from course_cnn.grading.source import digest_of
 
     try:
         client = Client(address, timeout="10s", set_as_default=False)

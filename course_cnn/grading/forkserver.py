@@ -97,7 +97,7 @@ class ForkServer:
         self.fork = sys.platform == "linux" if fork is None else fork
         self.options = {
             "memory": memory, "seconds": seconds, "unavailable": self.unavailable, "namespaces": namespaces,
-            "paths": _readable(), "hide": [str(Path(path).resolve()) for path in hide] + _packages(unavailable),
+            "paths": _readable(), "hide": [str(Path(path).resolve()) for path in hide] + packages(unavailable),
         }  # fmt: skip
         self._lock, self._process, self._socket = threading.Lock(), None, None
 
@@ -244,7 +244,7 @@ def _readable():
     return sorted((folder for folder in folders if os.path.exists(folder) and folder != os.path.sep), key=len)
 
 
-def _packages(names):
+def packages(names):
     """Folders and files of the packages that may not be imported."""
     found = []
     for entry in _path():

@@ -219,7 +219,7 @@ class Run:
             if self._time_left() <= 0:
                 raise WorkerLost(f"used up the {self.assignment.settings.time_limit:g} s that a submission has")
             limit = limit if only is None else min(limit, self._time_left() / 3)  # the rest is for other questions
-            running = [0]  # the cell at work
+            running = {"parsing": 0, "cell": 0}  # the cells at work
 
             def event(frame, running=running, limit=limit):
                 return min(limit, self._time_left()) if self._hear(frame, running) else None
@@ -235,8 +235,8 @@ class Run:
             except AnswerError as error:  # the worker is lost, or its own code was made to fail
                 why = str(error) if isinstance(error, WorkerLost) else f"stopped the notebook ({error})"
                 self._end_worker()
-                if running[0] and running[0] not in skip:
-                    skip[running[0]] = f"This cell {why}; it was left out from then on."
+                if (cell := running["cell"] or running["parsing"]) and cell not in skip:
+                    skip[cell] = f"This cell {why}; it was left out from then on."
                     self.lost = {**skip, **self.lost} if only is not None else skip
                     continue
                 raise WorkerLost(why) from None
@@ -247,15 +247,17 @@ class Run:
             return
 
     def _hear(self, frame, running):
-        """Take a word of a running notebook: its plan, or which cell begins; True for one that moves it on.
+        """Take a word of a running notebook: a cell that is parsed or begins, or its plan; True if it moves on.
 
         It may be forged, so it is verified: cells come in order, and a cell gets its time once.
         """
-        plan, cell = frame.get("plan"), frame.get("cell")
-        if self._is_cell(cell) and cell > running[0]:
-            running[0] = cell
-            return True
-        if isinstance(plan, dict) and not running[0] and not self.slices:  # before the first cell ran
+        for stage in ("cell",) if running["cell"] else ("parsing", "cell"):
+            cell = frame.get(stage)
+            if self._is_cell(cell) and cell > running[stage]:
+                running[stage] = cell
+                return True
+        plan = frame.get("plan")
+        if isinstance(plan, dict) and not running["cell"] and not self.slices:  # before the first cell ran
             slices, touchy = plan.get("slices"), plan.get("touchy")
             if isinstance(slices, dict) and isinstance(touchy, list):
                 self.slices = {

@@ -26,8 +26,8 @@ import course_cnn
 from course_cnn.grading import batch, files, grade, worker
 from course_cnn.grading import source as sources
 from course_cnn.grading import submission as submissions
-from course_cnn.grading.assignment import Assignment, files_of
-from course_cnn.grading.forkserver import PACKAGE, _packages, clean
+from course_cnn.grading.assignment import Assignment
+from course_cnn.grading.forkserver import PACKAGE, clean, packages
 from course_cnn.grading.release import release
 from course_cnn.grading.source import AssignmentError
 
@@ -134,7 +134,7 @@ def build(assignment_folder, out_file):
         "run_autograder": RUN.replace("@FAILED@", json.dumps(failed(), indent=1)),
         "requirements.txt": "\n".join(requirements(assignment)) + "\n",
         **{f"course/{name}": path.read_bytes() for name, path in _course().items()},
-        **{f"assignment/{name}": data for name, data in files_of(assignment.folder).items()},
+        **{f"assignment/{name}": data for name, data in sources.files_of(assignment.folder).items()},
         f"assignment/{assignment.source.name}": student,  # the grader needs its name alone
     }
     try:
@@ -157,7 +157,7 @@ def requirements(assignment):
 def uses_tensorflow(assignment):
     """Whether an assignment may import TensorFlow: in its checks, its notebook, or what these import of the course."""
     cells = [c for c in sources.read_source(assignment.source)["cells"] if c.get("cell_type") == "code"]
-    trees = [worker._parse(sources.text_of(cell), number) for number, cell in enumerate(cells, 1)]
+    trees = [worker.parse(sources.text_of(cell), number) for number, cell in enumerate(cells, 1)]
     trees.append(ast.parse((assignment.folder / "checks.py").read_text(encoding="utf-8")))
     todo, seen = set(assignment.settings.preload).union(*map(_imports, trees)), {"grading"}
     while todo:
@@ -265,7 +265,7 @@ def grade_submission(root):
         namespaces = os.environ.get("COURSE_CNN_NAMESPACES") != "0"
         with grade.fork_server(assignment, namespaces=namespaces) as server:
             result = grade.grade_file(assignment, server, student, path, seed=seed)
-    batch._penalize(result, hours_late(metadata, assignment.settings.late), assignment.settings.late)
+    batch.penalize(result, hours_late(metadata, assignment.settings.late), assignment.settings.late)
     _tell(result, seed)
     return results(assignment, result, seed)
 
@@ -283,7 +283,7 @@ def protect(root):
 def lock(unavailable, root):
     """Close packages that answers may not use to other users, where they lie in the autograder's own environment."""
     inside = (root / "source" / "venv").resolve()
-    for path in map(Path, _packages(unavailable)):
+    for path in map(Path, packages(unavailable)):
         if inside in path.resolve().parents:
             _close(path)
 

@@ -389,7 +389,7 @@ def _drop_capabilities():
 
 def _build_tree(options, user):
     """Build the file tree that the worker sees, and make it the root."""
-    os.umask(0)
+    os.umask(0o022)  # folders on the way to others get what it leaves
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     # The new tree is built on a folder that hides nothing which goes into it.
     new = next(p for p in PLACES if os.path.isdir(p) and not any(f"{q}/".startswith(f"{p}/") for q in options["paths"]))

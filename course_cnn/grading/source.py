@@ -1,5 +1,6 @@
 """The instructor's one source notebook: read it, and cut from it what students must not see."""
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -31,6 +32,29 @@ def find_source(folder):
         named = ", ".join(path.name for path in found) or "none"
         raise AssignmentError(f"{folder} must hold one source notebook (.ipynb); it holds {named}.")
     return found[0]
+
+
+def files_of(folder):
+    """The three files of an assignment, `{name: bytes}`: all that decides a mark, and all a grader elsewhere needs.
+
+    Raises:
+        AssignmentError: one of them cannot be read.
+    """
+    folder, files = Path(folder), {}
+    for path in (folder / "assignment.toml", folder / "checks.py", find_source(folder)):
+        try:
+            files[path.name] = path.read_bytes()
+        except OSError as error:
+            raise AssignmentError(f"{path} cannot be read ({error.strerror}).") from None
+    return files
+
+
+def digest_of(files):
+    """The sha256 of `{name: bytes}`, whatever its order."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(f"{name}\0{len(files[name])}\0".encode() + files[name])
+    return total.hexdigest()
 
 
 def read_source(path):

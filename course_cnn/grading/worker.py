@@ -85,13 +85,20 @@ class Student:
         self.responses.flush()
 
     def do_run(self, cells, questions):
-        """Run cells, {number: source}, in order, and go on after errors; tell first which cells each question needs."""
-        trees = {int(number): _parse(source, number) for number, source in cells.items()}
+        """Run cells, {number: source}, in order, and go on after errors; tell first which cells each question needs.
+
+        Each cell is named before it is parsed and again before it runs, so that the grader knows which one hangs.
+        """
+        trees, parts, touchy = {}, {}, []
+        for number, source in cells.items():
+            number = int(number)
+            self._send(wire.pack({"parsing": number}, limit=ANSWER_LIMIT))
+            trees[number] = tree = parse(source, number)
+            if questions and isinstance(tree, ast.AST):
+                parts[number] = _bound(tree), _used(tree)
+                touchy += [number] if _touchy(tree) else []
         if questions:
-            good = {number: tree for number, tree in trees.items() if isinstance(tree, ast.AST)}
-            parts = {number: (_bound(tree), _used(tree)) for number, tree in good.items()}
             slices = {question: needed(parts, names) for question, names in questions.items()}
-            touchy = [number for number, tree in good.items() if _touchy(tree)]
             self._send(wire.pack({"plan": {"slices": slices, "touchy": touchy}}, limit=ANSWER_LIMIT))
         errors = []
         for number, tree in trees.items():
@@ -265,7 +272,7 @@ def _touchy(tree):
     return False
 
 
-def _parse(source, number):
+def parse(source, number):
     """The syntax tree of a cell, or the error; IPython's magics and shell lines are left out."""
     try:
         return _tree(source, number)

@@ -148,13 +148,3 @@ def graded(tiny_server):
         return grade_bytes(*tiny_server, "student", "tiny.ipynb", data, **{"seed": 0, **options})
 
     return grade
-
-
-TOGETHER_WITH_OTHERS = ("test_assignments.py", "test_nbgrader.py", "test_pages.py")
-
-
-def pytest_collection_modifyitems(items):
-    """Let one process run the tests that watch the clock or look for what workers left: they disturb each other."""
-    for item in items:
-        if "/tests/grading/" in item.path.as_posix() and item.path.name not in TOGETHER_WITH_OTHERS:
-            item.add_marker(pytest.mark.xdist_group("grading"))

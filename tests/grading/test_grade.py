@@ -228,12 +228,12 @@ def test_arguments_may_be_larger_than_answers(tmp_path):
 
 
 def test_needed_cells_are_found_through_what_they_use():
-    from course_cnn.grading.worker import _bound, _parse, _touchy, _used, needed
+    from course_cnn.grading.worker import _bound, _touchy, _used, needed, parse
 
     cells = ["import numpy as np", "def helper(x):\n    return np.sum(x)", "def f(x):\n    return helper(x)", "g = 5",
              "for i in range(3):\n    k = i", "f.note = 1", "with open(p) as h: pass", "syntax error here",
              "del g"]  # fmt: skip
-    trees = {number: _parse(source, number) for number, source in enumerate(cells, 1)}
+    trees = {number: parse(source, number) for number, source in enumerate(cells, 1)}
     good = {number: tree for number, tree in trees.items() if isinstance(tree, ast.AST)}
     assert list(good) == [1, 2, 3, 4, 5, 6, 7, 9]
     parts = {number: (_bound(tree), _used(tree)) for number, tree in good.items()}
@@ -260,6 +260,6 @@ def test_needed_cells_are_found_through_what_they_use():
     ],
 )
 def test_cells_that_change_more_than_their_own_names(source, touchy):
-    from course_cnn.grading.worker import _parse, _touchy
+    from course_cnn.grading.worker import _touchy, parse
 
-    assert _touchy(_parse(source, 1)) is touchy
+    assert _touchy(parse(source, 1)) is touchy

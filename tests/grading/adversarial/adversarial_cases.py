@@ -184,6 +184,11 @@ add_case(
                  "            while os.read(number, 65536):\n                pass\n        except OSError:\n            pass"),
 )  # fmt: skip
 add_case(hang, "slow_to_parse", FULL, *first(" " * 30_000 + "x ?"))
+LONG = (
+    "f'" + "".join(f"{{a{i}}}" for i in range(100_000)) + "'"
+)  # Python 3.11 takes 12 s to parse it; later ones do not
+add_case(hang, "hangs_in_parsing", FULL, *first(f"x = {LONG}"))
+add_case(hang, "hangs_in_parsing_an_answer", but(add=0), *instead(add=f"add = {LONG}"))
 
 # --- crash -----------------------------------------------------------------------------------------------------------
 
