@@ -30,7 +30,7 @@ INSTALL = "pip install nbgrader, in any environment, then --nbgrader PATH or NBG
 LOST = {"lost_metadata"}  # ordinary submissions that only we can grade: nbgrader finds its cells by their metadata
 DIFFERENT = 20  # submissions of a class that are no copies
 # How many submissions: of a class, of one that is large enough for two jobs, and of the TensorFlow assignment.
-SIZES, QUICK = (20, 60, 8), (4, 8, 2)
+SIZES, QUICK = (20, 200, 8), (4, 8, 2)
 PATIENT = ("--Execute.timeout=600", "--Execute.iopub_timeout=60")  # nbgrader gives up on a slow import after 4 s
 ROUNDS = {False: 3, True: 1}  # by `quick`
 

@@ -245,7 +245,7 @@ def _in_threads(work, items, jobs, store, broken):
     from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
     waiting, items = {}, iter(items)
-    pool = ThreadPoolExecutor(jobs)
+    pool = ThreadPoolExecutor(jobs, initializer=_keeper_to_a_part(jobs))
     try:
         while True:
             while len(waiting) < 2 * jobs and (item := next(items, None)) is not None:
@@ -265,6 +265,19 @@ def _in_threads(work, items, jobs, store, broken):
         pool.shutdown(wait=False, cancel_futures=True)
         raise
     pool.shutdown()
+
+
+def _keeper_to_a_part(jobs):
+    """A function that lets the thread which calls it keep to one of `jobs` parts of the processors.
+
+    A thread and its worker wait for each other in turn: on one processor they do not wait for a place as well. And
+    TensorFlow starts as many threads as it may use.
+    """
+    if jobs == 1 or not hasattr(os, "sched_setaffinity") or jobs > len(os.sched_getaffinity(0)):
+        return None
+    processors = sorted(os.sched_getaffinity(0))
+    parts = iter([processors[i::jobs] for i in range(jobs)])
+    return lambda: os.sched_setaffinity(0, next(parts))
 
 
 def _collect(out, found, table, hours, marks):

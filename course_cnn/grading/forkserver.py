@@ -126,7 +126,7 @@ class ForkServer:
             self._process = self._socket = None
 
     def start(self):
-        """Start a worker; return a `Started`.
+        """Start a worker; return a `Started`. It gets the processors that the thread of the caller keeps to.
 
         Raises:
             SandboxError: there is no process to fork from, for a module of `preload` does not import.
@@ -139,7 +139,7 @@ class ForkServer:
         pipes = [os.pipe(), os.pipe(), os.pipe()]
         (asked, ask), (answer, answered), (printed, printing) = pipes
         try:
-            text = json.dumps(self.options).encode()
+            text = json.dumps({**self.options, "processors": sorted(os.sched_getaffinity(0))}).encode()
             with self._lock:
                 self._boot()
                 given = [theirs.fileno(), asked, answered, printing]
@@ -219,6 +219,7 @@ def _environment():
     return {
         **kept, "COURSE_CNN_GRADING": str(os.getpid()), "MPLBACKEND": "Agg", "CUDA_VISIBLE_DEVICES": "-1",
         "TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONHASHSEED": "0", "PYTHONUTF8": "1",
+        "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",  # threads that wait busily take time from other workers
     }  # fmt: skip
 
 
@@ -257,5 +258,7 @@ def packages(names):
 def clean(text, limit=2000):
     """Text of a student's process, fit for JSON, pages and terminals: no control characters, no lone surrogates."""
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = "".join(c for c in text[: 2 * limit] if c in "\n\t" or (c.isprintable()))
+    text = text[: 2 * limit]
+    if not text.isprintable():
+        text = "".join(c for c in text if c in "\n\t" or c.isprintable())
     return text if len(text) <= limit else f"{text[:limit]} …"

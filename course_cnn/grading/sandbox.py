@@ -87,7 +87,8 @@ def keep(control, requests, responses, output, options):
             all is ended: `{"status": int, "reason": str, "layers": {…}}`.
         requests, responses, output: file descriptors that the worker gets.
         options: dict: `memory` (bytes), `seconds` (of processor time), `paths` (what the worker may read), `hide`
-            (folders it must not see), `unavailable` (packages it may not import), `namespaces` (False to go without).
+            (folders it must not see), `unavailable` (packages it may not import), `namespaces` (False to go without),
+            `processors` (numbers of those to keep to).
     """
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGHUP):
@@ -97,6 +98,8 @@ def keep(control, requests, responses, output, options):
     root = os.geteuid() == 0
     with contextlib.suppress(OSError):  # a keeper that gets no turn cannot stop what takes all the turns
         os.setpriority(os.PRIO_PROCESS, 0, -10)
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(0, options["processors"])
     layers = {"process": True, "folder": True, "limits": True}
     layers["namespaces"] = layers["network"] = options["namespaces"] and _enter_namespaces(root)
     layers["user"] = root or layers["namespaces"]

@@ -6,7 +6,6 @@ is, a returned value.
 """
 
 import ast
-import asyncio
 import builtins
 import inspect
 import os
@@ -115,6 +114,8 @@ class Student:
     def _execute(self, tree, number):
         code = compile(tree, f"<cell {number}>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
         if code.co_flags & inspect.CO_COROUTINE:
+            import asyncio  # here, for it is large, and every worker is a copy of the process that has imported this
+
             asyncio.run(eval(code, self.names))
         else:
             exec(code, self.names)

@@ -326,6 +326,27 @@ def workers_left(grader):
     return left
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux lets a thread keep to processors")
+def test_two_jobs_share_the_processors(school, tmp_path):
+    if len(before := os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor cannot be shared out")
+    assignment, folder = school
+    says = solved("import os\nprint('SEEN', sorted(os.sched_getaffinity(0)), 'END')")
+    hand_in(folder, **{f"s{i}": says for i in range(6)})
+
+    def seen(out):
+        outputs = [result(out, f"s{i}")["output"] for i in range(6)]
+        return {output.partition("SEEN ")[2].partition(" END")[0] for output in outputs}
+
+    grade_folder(assignment, folder, tmp_path / "one", jobs=1)
+    assert seen(tmp_path / "one") == {str(sorted(before))}
+    grade_folder(assignment, folder, tmp_path / "two", jobs=2)
+    assert seen(tmp_path / "two") == {str(sorted(before)[0::2]), str(sorted(before)[1::2])}
+    grade_folder(assignment, folder, tmp_path / "more", jobs=len(before) + 1)
+    assert seen(tmp_path / "more") == {str(sorted(before))}
+    assert os.sched_getaffinity(0) == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_killed_twice_in_the_middle_and_resumed(school, tmp_path, number):
