@@ -41,6 +41,29 @@ def test_close(got):
 
 
 @pytest.mark.parametrize(
+    "got, want, options",
+    [
+        (1 + 5e-7, 1.0, {}), (1 + 2e-6, 1.0, {"rtol": 1e-5}), (5e-10, 0.0, {}), (0.05, 0.0, {"atol": 0.1}),
+        (np.nan, np.nan, {}), ([np.nan, 1.0], np.array([np.nan, 1.0]), {}),
+    ],
+)  # fmt: skip
+def test_close_within_the_tolerance(got, want, options):
+    expect_close(got, want, "hint", **options)
+
+
+@pytest.mark.parametrize(
+    "got, want, options",
+    [
+        (1 + 2e-6, 1.0, {}), (1 + 2e-5, 1.0, {"rtol": 1e-5}), (2e-9, 0.0, {}), (0.2, 0.0, {"atol": 0.1}),
+        (np.nan, 1.0, {}), (1.0, np.nan, {}), (np.inf, 1.0, {}),
+    ],
+)  # fmt: skip
+def test_not_close_beyond_the_tolerance(got, want, options):
+    with pytest.raises(Failed, match="hint"):
+        expect_close(got, want, "hint", **options)
+
+
+@pytest.mark.parametrize(
     "got, said",
     [
         (None, "is there a `return`"),
@@ -93,6 +116,7 @@ def test_points_must_be_a_number(points):
     with pytest.raises(ValueError, match=r"`points` must be a finite number >= 0.*Use for example points=1"):
         checks.visible("q", points=points)
     checks.visible("q", points=1)
+    checks.visible("q", points=0)
 
 
 def test_answers_ask_by_name():

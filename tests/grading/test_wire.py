@@ -94,6 +94,16 @@ def test_refused_with_the_reason(value, why):
         wire.pack([value], limit=1_000_000)
 
 
+@pytest.mark.parametrize("into", [lambda x: [x], lambda x: (x,), lambda x: {"a": x}], ids=["list", "tuple", "dict"])
+def test_what_may_be_sent_may_be_read_however_deep(into):
+    value = 1
+    for _ in range(wire.DEPTH):
+        value = into(value)
+    assert through(value) == value
+    with pytest.raises(wire.WireError, match="nested"):
+        wire.pack(into(value), limit=1_000_000)
+
+
 def test_deep_nesting_is_refused_on_both_sides():
     deep = []
     for _ in range(100):
