@@ -277,7 +277,12 @@ def _keeper_to_a_part(jobs):
         return None
     processors = sorted(os.sched_getaffinity(0))
     parts = iter([processors[i::jobs] for i in range(jobs)])
-    return lambda: os.sched_setaffinity(0, next(parts))
+
+    def keep():
+        with contextlib.suppress(OSError):  # slower, but no reason not to grade
+            os.sched_setaffinity(0, next(parts))
+
+    return keep
 
 
 def _collect(out, found, table, hours, marks):

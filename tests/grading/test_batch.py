@@ -326,6 +326,40 @@ def workers_left(grader):
     return left
 
 
+def test_what_holds_no_notebook_has_a_result_and_progress_counts_it(school, tmp_path):
+    assignment, folder = school
+    (folder / "dan").mkdir()
+    (folder / "eve.pdf").write_bytes(b"%PDF")
+    seen = []
+    summary = grade_folder(assignment, folder, tmp_path / "out", show=lambda *told: seen.append(told))
+    rows = {row["student"]: row for row in table(tmp_path / "out")}
+    assert set(rows) == {"ana", "ben", "cem", "dan", "eve.pdf"}
+    assert rows["dan"]["status"] == rows["eve.pdf"]["status"] == "could not be graded"
+    assert rows["dan"]["reason"] == "There is no notebook (.ipynb) in the folder dan: it is empty."
+    assert rows["eve.pdf"]["reason"] == "eve.pdf is not a notebook (.ipynb); hand in the notebook itself."
+    assert summary["graded_now"] == 5
+    assert [(done, total) for done, total, _ in seen] == [(done, 5) for done in range(6)]
+    assert {student for _, _, student in seen} == {"", *rows}
+
+
+def test_a_stopped_run_that_was_forced_is_gone_on_with(school, tmp_path, monkeypatch):
+    """Old and new results lie side by side then; what is stored must not pass for a finished table."""
+    out = tmp_path / "out"
+    grade_folder(*school, out)
+    (out / "ana" / "results.json").write_text("{}", encoding="utf-8")  # as a run leaves it that was killed in between
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_grade", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            grade_folder(*school, out, force=None)
+    assert "collected" not in json.loads((out / batch.STATE).read_text())
+    assert grade_folder(*school, out)["graded_now"] == 1
+    assert table(out)[0]["score"] == "5"
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="only Linux lets a thread keep to processors")
 def test_two_jobs_share_the_processors(school, tmp_path):
     if len(before := os.sched_getaffinity(0)) < 2:
