@@ -49,6 +49,27 @@ def test_solved(student, capsys):
     assert "2 of 2 visible checks passed" in capsys.readouterr().out
 
 
+def test_each_question_has_its_own_count_and_messages(student, capsys):
+    solve(student, double="def double(x):\n    return x")
+    assert main(["check", "tiny.ipynb"]) == 1
+    double, mean = capsys.readouterr().out.partition("  double ")[2].split("  mean ")
+    assert double.lstrip().startswith("0 of 1 visible checks")
+    assert "Your answer was" in double
+    assert mean.lstrip().startswith("1 of 1 visible checks")
+    assert "Your answer was" not in mean
+
+
+def test_of_several_files_of_checks_the_one_of_the_notebooks_name_is_used(student, capsys):
+    solve(student)
+    (student / "other_checks.py").write_text("raise SystemExit('the wrong file')")
+    os.rename("tiny.ipynb", "tiny of Ana.ipynb")
+    assert main(["check", "tiny of Ana.ipynb"]) == 0
+    os.rename("tiny of Ana.ipynb", "homework.ipynb")
+    with pytest.raises(SystemExit):
+        main(["check", "homework.ipynb"])
+    assert "several files of checks beside homework.ipynb" in capsys.readouterr().err
+
+
 def test_cells_that_went_wrong_are_told(student, capsys):
     solve(student, double="1 / 0\ndef double(x):\n    return 2 * x", mean="raise NotImplementedError()")
     main(["check", "tiny.ipynb"])
