@@ -19,7 +19,7 @@ help:  ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 lab: $(VENV)/.lab-installed  ## open JupyterLab on the first lecture (ARGS=--no-browser without a screen)
-	$(PY) -m jupyterlab notebooks/00_start_here.ipynb $(AS_ROOT) $(ARGS)
+	$(PY) -m jupyterlab --LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb $(AS_ROOT) $(ARGS)
 
 test: $(VENV)/.dev-installed  ## unit tests, doctests, coverage and strict nbval over every lecture
 	$(PY) tools/test_all.py $(ARGS)

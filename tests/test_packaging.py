@@ -98,6 +98,21 @@ def test_readme_examples_run(tmp_path, monkeypatch):
     assert {path.name for path in tmp_path.iterdir()} == {"features", "digits.keras"}
 
 
+def test_make_lab_reaches_whatever_the_first_lecture_links_to():
+    """JupyterLab opens nothing above the folder it serves; given a file, it serves the folder of that file."""
+    lab = re.search(r"-m jupyterlab (.*) \$\(AS_ROOT\)", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
+    (first,) = re.findall(r"--LabApp\.default_url=/lab/tree/(\S+\.ipynb)", lab)
+    assert (
+        lab == f"--LabApp.default_url=/lab/tree/{first}"
+    )  # and no file, so that it serves the folder it is started in
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count(lab) == 2  # the same for Windows
+    links = re.findall(r"\]\((?!http)([^)#\\]+)", (ROOT / first).read_text(encoding="utf-8"))
+    assert "../assignments/01_convolution/starter/convolution.ipynb" in links
+    for link in links:
+        assert (ROOT / first).parent.joinpath(link).resolve().is_relative_to(ROOT), link
+        assert (ROOT / first).parent.joinpath(link).exists(), link
+
+
 def test_version_is_said_once():
     import course_cnn
 
