@@ -40,6 +40,17 @@ def test_partial_credit_per_check(graded):
     assert list(messages(result)) == ["of_drawn_numbers"]
 
 
+def test_an_answer_that_holds_prepared_results_fails_with_the_next_seed(graded):
+    spied = graded(
+        solved(mean="def mean(x):\n    print('MEAN', float(np.mean(x)))\n    return float(np.mean(x))"), seed=0
+    )
+    seen = {line.split()[1] for line in spied["output"].splitlines() if line.startswith("MEAN")}
+    (drawn,) = seen - {"1.5"}  # of the visible check
+    prepared = solved(mean=f"def mean(x):\n    return 1.5 if len(x) == 2 else {drawn}")
+    assert scores(graded(prepared, seed=0))["mean"] == 2
+    assert scores(graded(prepared, seed=1))["mean"] == 1
+
+
 def test_inputs_are_drawn_anew_with_every_seed(graded):
     learned = {}
     for seed in (0, 1):
