@@ -75,6 +75,17 @@ def test_the_starter_holds_no_secret(folder):
     assert "HIDDEN TESTS" not in text
 
 
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_a_student_meets_short_cells_with_one_answer_each(folder):
+    """What is longer than a screen of a laptop holds is two answers, or belongs in `course_cnn`."""
+    book = json.loads((folder / "starter" / f"{Assignment(folder).name}.ipynb").read_text(encoding="utf-8"))
+    for cell in book["cells"]:
+        text = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert len(text.splitlines()) <= 24, text
+            assert text.count("# YOUR CODE HERE") <= 1, text
+
+
 def compare(folder, submissions, out, **options):
     """Grade submissions and compare every mark with the truth; say which checks differ."""
     assignment, handed_in = Assignment(folder), out / "handed in"
