@@ -63,13 +63,12 @@ def grade_folder(folder, handed_in, out, *, jobs=1, scheduler=None, seed=None, f
         todo, keys, stored = [], {}, {}
         found = submissions.find_submissions(handed_in, source.stem)
         for one in found:
-            key, data, reason = _key(one, digest)
+            key, reason = _key(one, digest)
             keys[one.student] = key
             stored[one.student] = old = _stored(out, one.student)
             again = force is None or one.student in force
             if again or old is None or old["key"] != key:
                 todo.append((one, reason))
-            del data
         if force and (unknown := sorted(set(force) - set(keys))):
             raise GradingError(f"There is no submission of {', '.join(unknown)} in {handed_in}.")
         extra = _extra(out, times)
@@ -161,7 +160,7 @@ def _locked(out):
 
 
 def _key(one, digest):
-    """(key, bytes or None, reason) of a submission: content of the file and of the assignment."""
+    """(key, reason) of a submission: the key is made of the assignment and of the file, or of the reason."""
     reason, data = one.reason, None
     if one.path is not None:
         try:
@@ -169,7 +168,7 @@ def _key(one, digest):
         except submissions.Unreadable as error:
             reason = str(error)
     inside = hashlib.sha256(data).hexdigest() if data is not None else f"reason {reason}"
-    return hashlib.sha256(f"{digest}\0{inside}".encode("utf-8", "replace")).hexdigest(), data, reason
+    return hashlib.sha256(f"{digest}\0{inside}".encode("utf-8", "replace")).hexdigest(), reason
 
 
 def _stored(out, student):
@@ -245,7 +244,7 @@ def _in_threads(work, items, jobs, store, broken):
     from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 
     waiting, items = {}, iter(items)
-    pool = ThreadPoolExecutor(jobs, initializer=_keeper_to_a_part(jobs))
+    pool = ThreadPoolExecutor(jobs, initializer=_pinning(jobs))
     try:
         while True:
             while len(waiting) < 2 * jobs and (item := next(items, None)) is not None:
@@ -267,7 +266,7 @@ def _in_threads(work, items, jobs, store, broken):
     pool.shutdown()
 
 
-def _keeper_to_a_part(jobs):
+def _pinning(jobs):
     """A function that lets the thread which calls it keep to one of `jobs` parts of the processors.
 
     A thread and its worker wait for each other in turn: on one processor they do not wait for a place as well. And
@@ -278,11 +277,11 @@ def _keeper_to_a_part(jobs):
     processors = sorted(os.sched_getaffinity(0))
     parts = iter([processors[i::jobs] for i in range(jobs)])
 
-    def keep():
+    def pin():
         with contextlib.suppress(OSError):  # slower, but no reason not to grade
             os.sched_setaffinity(0, next(parts))
 
-    return keep
+    return pin
 
 
 def _collect(out, found, table, hours, marks):
